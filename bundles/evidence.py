@@ -1,0 +1,107 @@
+"""The evaluation record as the ladder reads it, and the dataset it was made on.
+
+An evaluation's id is the digest of its *inputs*: the same bundle, data, settings, seed and engine have one id, whoever runs
+them. What was measured is in the outcome; how long it took is not evidence and is kept apart.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue
+
+from bundles.canonical import Digest, Document, Int64, short_id
+from bundles.manifests import BlobRef, Name
+
+EvaluationKind = Literal["replay", "shadow", "sandbox", "live-review"]
+RunStatus = Literal["completed", "failed", "interrupted"]
+"""``failed``: the bundle itself broke (trap, out of fuel, protocol error). ``interrupted``: the run was cut short from outside."""
+
+
+class Partition(Document):
+    """One parquet file of a dataset; ``key`` is its path below the data root."""
+
+    key: str
+    digest: Digest
+    size_bytes: Annotated[int, Field(ge=0)]
+    rows: Annotated[int, Field(ge=0)]
+    first_ns: Int64
+    last_ns: Int64
+
+
+class Dataset(Document):
+    """A fixed list of tape partitions with their digests and the summary of their validation."""
+
+    kind: Literal["dataset"] = "dataset"
+    schema_version: Literal[1] = 1
+    venue: Name
+    symbol: Name
+    partitions: Annotated[tuple[Partition, ...], Field(min_length=1)]
+    validation: dict[str, int]
+    """Counts of the validation report: gaps, crossed books, backward clocks and so on."""
+
+    @property
+    def dataset_id(self) -> str:
+        """``data_`` and the first 16 hex digits of the dataset's digest."""
+        return short_id("data", self.digest())
+
+
+class EngineFingerprint(Document):
+    """What executed the bundle: results are comparable only under the same fingerprint."""
+
+    name: Name
+    version: str
+    source: Digest
+    runtime: dict[str, str]
+    """Versions that are part of the result, such as wasmtime's."""
+
+
+class EvaluationInputs(Document):
+    """Everything that determines the result."""
+
+    kind: EvaluationKind
+    bundle: Digest
+    datasets: tuple[Digest, ...]
+    settings: dict[str, JsonValue]
+    seed: Annotated[int, Field(ge=0, lt=2**53)]
+    engine: EngineFingerprint
+
+    @property
+    def eval_id(self) -> str:
+        """``eval_`` and the first 16 hex digits of the inputs' digest."""
+        return short_id("eval", self.digest())
+
+
+class Coverage(Document):
+    """How much data the evaluation saw."""
+
+    first_ns: Int64
+    last_ns: Int64
+    events: Annotated[int, Field(ge=0)]
+    packets: Annotated[int, Field(ge=0)]
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds between the first and the last event."""
+        return (self.last_ns - self.first_ns) / 1e9
+
+
+class Evaluation(Document):
+    """One evaluation: inputs and what came out of them."""
+
+    schema_version: Literal[1] = 1
+    inputs: EvaluationInputs
+    status: RunStatus
+    status_detail: str = ""
+    result_digest: Digest
+    coverage: Coverage
+    metrics: dict[str, int | float | None]
+    """By name; None where a metric is not defined on this run (a Sharpe ratio without variance)."""
+    outputs: dict[str, BlobRef]
+    """Parquet files by name: fills, orders, equity."""
+    validation: dict[str, int]
+
+    @property
+    def eval_id(self) -> str:
+        """``eval_`` and the first 16 hex digits of the inputs' digest."""
+        return self.inputs.eval_id
