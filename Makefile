@@ -1,0 +1,68 @@
+# Every target sets up what it needs by itself; `make help` lists them.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+MIN    := 3.11
+
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-long lint up bench lock clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.run $(VENV)/.rust  ## Take a Rust algo from source to the replay stage on real market data
+	@$(BIN)/python -m sequence.demo
+
+test: $(VENV)/.dev $(VENV)/.rust lint  ## Lint, type-check and test (no long sweeps)
+	$(BIN)/python -m pytest -m "not long" -n 2 --dist loadfile
+
+test-long: $(VENV)/.dev $(VENV)/.rust lint  ## All tests, the long sweeps too
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: $(VENV)/.dev  ## Formatting, lint, types and the one-way import contract
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+up: $(VENV)/.run $(VENV)/.rust  ## Start Prefect's server and serve the flows until Ctrl-C
+	@$(BIN)/python -m flows.serve
+
+bench: $(VENV)/.dev $(VENV)/.rust  ## Measure the replay engine on this machine
+	@$(BIN)/python benchmarks/replay_speed.py
+
+lock: $(VENV)/.dev  ## Write the lock files anew (exact versions, hashes, no addresses)
+	$(BIN)/uv pip compile pyproject.toml --upgrade --group build -o requirements.lock $(LOCK_FLAGS)
+	$(BIN)/uv pip compile pyproject.toml --upgrade --group dev -c requirements.lock -o requirements-dev.lock $(LOCK_FLAGS)
+LOCK_FLAGS := --universal --python-version $(MIN) --generate-hashes --no-header --no-emit-index-url --no-annotate --quiet
+
+clean:  ## Remove the virtual environment, caches and the demo's output
+	rm -rf $(VENV) .cache demo-out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+# --- set-up: the environment from the lock, then a Rust that can compile to WASM ---
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python $(MIN) or newer is needed; '$(PYTHON)' is $$($(PYTHON) -V 2>&1). Run: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	@echo "Setting up $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+$(VENV)/.run: $(VENV)/bin/python requirements.lock pyproject.toml
+	@echo "Installing the locked packages (about a minute) ..."
+	@$(INSTALL) --require-hashes -r requirements.lock
+	@$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements-dev.lock
+	@echo "Installing the locked test tools ..."
+	@$(INSTALL) --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(VENV)/.rust: $(VENV)/.run
+	@$(BIN)/python -m evals.wasm.toolchain --install
+	@touch $@
