@@ -51,10 +51,14 @@ UInt64 = Annotated[
 """An unsigned 64-bit integer, written to JSON as a decimal string."""
 
 
-class Document(BaseModel):
-    """Base of everything that is stored under its digest: frozen, and no field that the schema does not name."""
+class Part(BaseModel):
+    """Base of everything inside a document: frozen, and no field that the schema does not name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+
+class Document(Part):
+    """Base of everything that is stored under its digest."""
 
     def canonical(self) -> bytes:
         """Return the document's canonical bytes (RFC 8785, UTF-8)."""

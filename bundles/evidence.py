@@ -1,7 +1,7 @@
 """The evaluation record as the ladder reads it, and the dataset it was made on.
 
-An evaluation's id is the digest of its *inputs*: the same bundle, data, settings, seed and engine have one id, whoever runs
-them. What was measured is in the outcome; how long it took is not evidence and is kept apart.
+An evaluation's id is the digest of its *inputs*: the same bundle, data, settings, seed and engine have one id, whoever
+runs them. What was measured is in the outcome; how long it took is not evidence and is kept apart.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
-from bundles.canonical import Digest, Document, Int64, short_id
+from bundles.canonical import Digest, Document, Int64, Part, short_id
 from bundles.manifests import BlobRef, Name
 
 EvaluationKind = Literal["replay", "shadow", "sandbox", "live-review"]
 RunStatus = Literal["completed", "failed", "interrupted"]
-"""``failed``: the bundle itself broke (trap, out of fuel, protocol error). ``interrupted``: the run was cut short from outside."""
+"""``failed``: the bundle broke (trap, out of fuel, protocol error). ``interrupted``: the run was cut short from outside."""
 
 
-class Partition(Document):
+class Partition(Part):
     """One parquet file of a dataset; ``key`` is its path below the data root."""
 
     key: str
@@ -72,7 +72,7 @@ class EvaluationInputs(Document):
         return short_id("eval", self.digest())
 
 
-class Coverage(Document):
+class Coverage(Part):
     """How much data the evaluation saw."""
 
     first_ns: Int64

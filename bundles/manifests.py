@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, StringConstraints, TypeAdapter, model_validator
 
-from bundles.canonical import Digest, Document, Int64, short_id
+from bundles.canonical import Digest, Document, Int64, Part, short_id
 from bundles.mm_types import MmConfig, MmRiskLimits
 
 ArtifactId = Annotated[str, StringConstraints(pattern=r"^art_[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -24,7 +24,7 @@ Target = Literal["edge", "sor", "assignment"]
 """The three ladders; the kind of a bundle names its ladder."""
 
 
-class BlobRef(Document):
+class BlobRef(Part):
     """A blob of the content-addressed store."""
 
     digest: Digest

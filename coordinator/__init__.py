@@ -1,0 +1,1 @@
+"""The REST service and the edge runtime that run deployed bundles."""

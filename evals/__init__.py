@@ -1,0 +1,1 @@
+"""How a bundle is judged: market data, WASM host, simulator, metrics."""

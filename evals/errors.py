@@ -9,7 +9,7 @@
         ├── FuelExhausted           one callback used more fuel than it may
         └── AlgoProtocolError       an actions pointer out of range, more than 16 actions
 
-An AlgoFailure never leaves `run_replay`: it becomes the run's status, with the callback, the event index and the fuel used.
+An AlgoFailure never leaves `run_replay`: it becomes the run's status, with callback, event index and fuel used.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""One Prefect task per step, thin: arguments in, domain call, result out."""

@@ -1,0 +1,1 @@
+"""Where bytes are kept: one protocol, a directory, a bucket."""

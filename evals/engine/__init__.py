@@ -1,0 +1,1 @@
+"""The Numba kernels: books, queue, latency, matching, fees, risk, accounting."""

@@ -1,0 +1,1 @@
+"""Market data as tapes: schema, importers, validation, synthetic market."""

@@ -1,7 +1,7 @@
 """The tape: columns, flags and instrument facts of market data in parquet (one row, one event).
 
-Files lie at ``venue=<v>/symbol=<s>/date=<YYYY-MM-DD>/*.parquet`` below a data root, in UTC days, rows in receive order. A packet
-(what arrived in one message) ends at the row with :data:`LAST_OF_PACKET`; the algo is called once per packet.
+Files lie at ``venue=<v>/symbol=<s>/date=<YYYY-MM-DD>/*.parquet`` below a data root, in UTC days, rows in receive order.
+A packet (what arrived in one message) ends at the row with :data:`LAST_OF_PACKET`; the algo is called once per packet.
 """
 
 from __future__ import annotations
@@ -55,7 +55,10 @@ METADATA_KEY: Final = b"sequence.tape"
 
 
 class Instrument(Document):
-    """Trading rules and fees of one symbol on one venue. 0 means unknown or none. Fees in 10^-6 of notional; negative is a rebate."""
+    """Trading rules and fees of one symbol on one venue.
+
+    0 means unknown or none. Fees are in millionths of the notional; a negative fee is a rebate.
+    """
 
     venue: str
     symbol: str

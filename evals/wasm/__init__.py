@@ -1,0 +1,1 @@
+"""The sandbox: module checks, the SDK's binary interface, the host."""
