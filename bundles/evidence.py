@@ -6,16 +6,45 @@ runs them. What was measured is in the outcome; how long it took is not evidence
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, JsonValue
+from pydantic import BeforeValidator, Field, JsonValue, PlainSerializer
 
 from bundles.canonical import Digest, Document, Int64, Part, short_id
 from bundles.manifests import BlobRef, Name
 
 EvaluationKind = Literal["replay", "shadow", "sandbox", "live-review"]
 RunStatus = Literal["completed", "failed", "interrupted"]
-"""``failed``: the bundle broke (trap, out of fuel, protocol error). ``interrupted``: the run was cut short from outside."""
+"""``failed``: the bundle broke (trap, fuel, protocol error). ``interrupted``: the run was cut short from outside."""
+
+
+MetricValue: TypeAlias = int | float | None
+"""None where a metric is not defined on this run (a Sharpe ratio without variance)."""
+
+SCALED_SUFFIXES = ("_1e9", "_1e8", "_ns")
+"""Metrics with these endings are 64-bit integers; like all such integers they are written as decimal strings."""
+
+
+def _read_metrics(given: object) -> object:
+    if not isinstance(given, dict):
+        return given
+    return {
+        name: int(value) if isinstance(value, str) and str(name).endswith(SCALED_SUFFIXES) else value
+        for name, value in given.items()
+    }
+
+
+def _write_metrics(metrics: dict[str, MetricValue]) -> dict[str, str | MetricValue]:
+    return {
+        name: str(value) if isinstance(value, int) and name.endswith(SCALED_SUFFIXES) else value
+        for name, value in metrics.items()
+    }
+
+
+Metrics = Annotated[
+    dict[str, MetricValue], BeforeValidator(_read_metrics), PlainSerializer(_write_metrics, when_used="json")
+]
+"""Metrics by name."""
 
 
 class Partition(Part):
@@ -95,8 +124,7 @@ class Evaluation(Document):
     status_detail: str = ""
     result_digest: Digest
     coverage: Coverage
-    metrics: dict[str, int | float | None]
-    """By name; None where a metric is not defined on this run (a Sharpe ratio without variance)."""
+    metrics: Metrics
     outputs: dict[str, BlobRef]
     """Parquet files by name: fills, orders, equity."""
     validation: dict[str, int]
