@@ -13,6 +13,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from bundles.canonical import Document, Int64
+from bundles.manifests import Name
 
 BID: Final = 1
 ASK: Final = 2
@@ -60,8 +61,8 @@ class Instrument(Document):
     0 means unknown or none. Fees are in millionths of the notional; a negative fee is a rebate.
     """
 
-    venue: str
-    symbol: str
+    venue: Name
+    symbol: Name
     tick_size_1e9: Annotated[Int64, Field(gt=0)]
     lot_size_1e8: Annotated[Int64, Field(gt=0)]
     min_qty_1e8: Annotated[Int64, Field(ge=0)] = 0
@@ -81,3 +82,5 @@ class TapeInfo(Document):
     importer_version: str
     clock_shift_ns: Int64 = 0
     """Added to every recorded receive time; 0 where the recorder's clock was usable as it was."""
+    feed: dict[str, int] = {}
+    """Counts that only the importer could take, such as ``sequence_breaks`` and ``trade_id_gaps``, over the whole import."""
