@@ -1,0 +1,230 @@
+"""A store in an S3 bucket: conditional writes by ``If-None-Match: *`` and ``If-Match``.
+
+An answer 412 means that the key exists or has changed; 409, 429, 5xx and timeouts mean "ask again". A server that ignores
+the conditions would let two writers win one race, so before its first write a store proves with a probe key that this one does not.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError
+from botocore.exceptions import ConnectionError as BotoConnectionError
+
+from bundles.errors import ConflictError, NameTakenError, NotFoundError, UnreachableError
+from bundles.store.protocol import check_key, check_prefix, is_own_name
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+Answer = TypeVar("Answer")
+
+ATTEMPTS: Final = 4
+FIRST_PAUSE_S: Final = 0.1
+_PROBE: Final = ".probe-conditional-writes"
+_PROBE_CONTENT: Final = b"This object proves that the server honours conditional writes.\n"
+_ASK_AGAIN: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+
+
+class _ConditionFailed(Exception):  # noqa: N818 -- an answer, not an error
+    """The server answered 412."""
+
+
+class S3Store:
+    """Keys are objects below a prefix of one bucket; credentials and region come from boto3's usual places."""
+
+    def __init__(self, bucket: str, prefix: str, endpoint: str | None) -> None:
+        self._bucket = bucket
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._endpoint = endpoint
+        self._proven = False
+        self._proof = threading.Lock()
+        try:
+            self._client: S3Client = boto3.Session().client(
+                "s3",
+                endpoint_url=endpoint,
+                config=Config(
+                    connect_timeout=3,
+                    read_timeout=30,
+                    retries={"total_max_attempts": 1},  # retried here, where it is known what an answer means
+                    max_pool_connections=32,
+                    s3={"addressing_style": "path" if endpoint else "auto"},
+                    request_checksum_calculation="when_required",
+                    response_checksum_validation="when_required",
+                ),
+            )
+        except (BotoCoreError, ValueError) as error:
+            raise self._unreachable(str(error)) from error
+
+    @property
+    def url(self) -> str:
+        """The address that `open_store` takes."""
+        return f"s3://{self._bucket}/{self._prefix}".rstrip("/")
+
+    def get(self, key: str) -> bytes:
+        """Return the content of a key, or raise NotFoundError."""
+        found = self.get_versioned(key)
+        if found is None:
+            raise NotFoundError(f"The store {self.url} has no {key}. Check the id, or the address of the store.")
+        return found[0]
+
+    def get_versioned(self, key: str) -> tuple[bytes, str] | None:
+        """Return content and version (the ETag) of a key, or None."""
+        return self._read(check_key(key))
+
+    def put_if_absent(self, key: str, content: bytes) -> bool:
+        """Create a key; False if it was there with the same content, NameTakenError if with other content."""
+        check_key(key)
+        self._prove_conditions()
+        try:
+            self._ask(lambda: self._put(key, content, if_absent=True))
+        except _ConditionFailed:
+            found = self._read(key)
+            if found is None or found[0] != content:
+                raise NameTakenError(
+                    f"{key} in {self.url} already holds other content and never changes. Choose another name."
+                ) from None
+            return False
+        return True
+
+    def compare_and_swap(self, key: str, content: bytes, expected_version: str | None) -> str:
+        """Replace the content if the version is still the expected one; return the new version.
+
+        When an attempt got no answer and the next one conflicts, finding the new content in place counts as having written it.
+        """
+        check_key(key)
+        self._prove_conditions()
+        attempts = 0
+
+        def put() -> str:
+            nonlocal attempts
+            attempts += 1
+            return self._put(key, content, if_absent=expected_version is None, if_version=expected_version)
+
+        try:
+            return self._ask(put)
+        except _ConditionFailed:
+            found = self._read(key) if attempts > 1 else None
+            if found is not None and found[0] == content:
+                return found[1]
+            raise ConflictError(f"{key} in {self.url} was changed by someone else. Read it again and decide again.") from None
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """Yield the keys that begin with a prefix, in order of their bytes, a thousand for each request."""
+        full, token = self._prefix + check_prefix(prefix), ""
+        while True:
+            following = {"ContinuationToken": token} if token else {}
+            page = self._ask(lambda more=following: self._client.list_objects_v2(Bucket=self._bucket, Prefix=full, **more))  # type: ignore[misc]
+            for item in page.get("Contents", ()):
+                key = item["Key"].removeprefix(self._prefix)
+                if not is_own_name(key):
+                    yield key
+            token = page.get("NextContinuationToken", "")
+            if not token:
+                return
+
+    def _read(self, key: str) -> tuple[bytes, str] | None:
+        def read() -> tuple[bytes, str]:
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)
+            return answer["Body"].read(), answer["ETag"]
+
+        try:
+            return self._ask(read)
+        except ClientError as error:
+            if _code(error) in {"NoSuchKey", "404"}:
+                return None
+            raise self._refused(error) from error
+
+    def _put(self, key: str, content: bytes, *, if_absent: bool = False, if_version: str | None = None) -> str:
+        """Write one object under a condition.
+
+        The server's answer to a failed ``If-Match`` on an absent key is 404 or 412; both mean that the condition failed.
+        """
+        condition = {"IfNoneMatch": "*"} if if_absent else {"IfMatch": if_version or ""}
+        try:
+            answer = self._client.put_object(
+                Bucket=self._bucket,
+                Key=self._prefix + key,
+                Body=content,
+                **condition,  # type: ignore[arg-type]
+            )
+        except ClientError as error:
+            if _status(error) == 412 or (_code(error) == "NoSuchKey" and not if_absent):
+                raise _ConditionFailed from error
+            raise
+        return answer["ETag"]
+
+    def _prove_conditions(self) -> None:
+        """Prove once that the server refuses to overwrite under either condition, and that it leaves the content alone."""
+        with self._proof:
+            if self._proven:
+                return
+            self._probe(lambda: self._put(_PROBE, _PROBE_CONTENT, if_absent=True))
+            honoured = not self._probe(lambda: self._put(_PROBE, _PROBE_CONTENT + b"2", if_absent=True))
+            honoured = not self._probe(lambda: self._put(_PROBE, _PROBE_CONTENT + b"3", if_version='"' + "0" * 32 + '"')) and honoured
+            if not honoured:
+                raise UnreachableError(
+                    f"The S3 server {self._address()} ignores conditional writes, so two writers could both win. Nothing was written "
+                    "but a probe. Use a server that honours If-None-Match and If-Match on PutObject."
+                )
+            self._proven = True
+
+    def _probe(self, put: Callable[[], str]) -> bool:
+        try:
+            self._ask(put)
+        except _ConditionFailed:
+            return False
+        except ClientError as error:
+            if _status(error) == 501:
+                raise UnreachableError(
+                    f"The S3 server {self._address()} does not implement conditional writes. Use a server that honours "
+                    "If-None-Match and If-Match on PutObject."
+                ) from error
+            raise self._refused(error) from error
+        return True
+
+    def _ask(self, request: Callable[[], Answer]) -> Answer:
+        """Send a request, again after answers and failures that may pass, and translate the others."""
+        reason = ""
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                time.sleep(FIRST_PAUSE_S * 2**attempt * random.uniform(0.5, 1))  # noqa: S311 -- spreads writers, guards nothing
+            try:
+                return request()
+            except ClientError as error:
+                if _code(error) in {"NoSuchKey", "404"}:
+                    raise
+                if _status(error) not in _ASK_AGAIN:
+                    raise self._refused(error) from error
+                reason = str(error)
+            except (BotoConnectionError, HTTPClientError, IncompleteReadError) as error:
+                reason = str(error)
+            except BotoCoreError as error:
+                raise self._unreachable(str(error)) from error
+        raise self._unreachable(f"{ATTEMPTS} attempts failed; the last with: {reason}")
+
+    def _refused(self, error: ClientError) -> UnreachableError:
+        return self._unreachable(str(error))
+
+    def _unreachable(self, reason: str) -> UnreachableError:
+        return UnreachableError(
+            f"The store {self.url} at {self._address()} cannot be used: {reason.rstrip('.')}. Check SEQUENCE_STORE, SEQUENCE_S3_ENDPOINT, "
+            "the bucket's name and the credentials (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), then run the command again."
+        )
+
+    def _address(self) -> str:
+        return self._endpoint or "Amazon S3"
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
