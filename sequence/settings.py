@@ -1,0 +1,133 @@
+"""Where things are kept and who is at the keyboard.
+
+Flags beat the environment, which beats ``~/.sequence/config.toml``, which beats the defaults.
+Imports nothing heavy: every command reads its settings first.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import subprocess
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+_VARIABLES: Final = {
+    "store": "SEQUENCE_STORE",
+    "s3_endpoint": "SEQUENCE_S3_ENDPOINT",
+    "data": "SEQUENCE_DATA",
+    "coordinator_url": "SEQUENCE_COORDINATOR_URL",
+    "api_key": "SEQUENCE_API_KEY",
+    "user": "SEQUENCE_USER",
+    "prefect_api_url": "PREFECT_API_URL",
+}
+"""Key in config.toml, and the environment variable that beats it."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a command needs to know about its surroundings."""
+
+    store: str
+    """URL of the store: ``file:///…`` or ``s3://bucket/prefix``."""
+    data_root: Path
+    """Where tapes lie (hive layout)."""
+    s3_endpoint: str | None = None
+    coordinator_url: str | None = None
+    prefect_api_url: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+    configured_user: str | None = None
+
+    @property
+    def user(self) -> str:
+        """Who acts: the configured user, else git's ``user.email``, else the login name."""
+        return self.configured_user or _git_email() or f"{getpass.getuser()}@local"
+
+
+def load_settings(
+    *,
+    store: str | None = None,
+    s3_endpoint: str | None = None,
+    data: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    config_path: Path | None = None,
+) -> Settings:
+    """Combine flags (the arguments), environment, config file and defaults.
+
+    Raises:
+        MalformedDocumentError: when config.toml is not TOML, or has a key or a type that is not known.
+
+    """
+    environ = os.environ if environ is None else environ
+    home = Path.home() / ".sequence"
+    values: dict[str, str] = _read_config(config_path or home / "config.toml")
+    values.update({key: environ[name] for key, name in _VARIABLES.items() if environ.get(name)})
+    flags = {"store": store, "s3_endpoint": s3_endpoint, "data": data}
+    values.update({key: value for key, value in flags.items() if value})
+    return Settings(
+        store=_store_url(values.get("store", f"file://{home / 'store'}")),
+        data_root=Path(values.get("data", str(home / "data"))).expanduser().absolute(),
+        s3_endpoint=values.get("s3_endpoint"),
+        coordinator_url=values.get("coordinator_url"),
+        prefect_api_url=values.get("prefect_api_url"),
+        api_key=values.get("api_key"),
+        configured_user=values.get("user"),
+    )
+
+
+def _store_url(given: str) -> str:
+    """Make a directory's path absolute; leave other URLs alone."""
+    scheme, separator, rest = given.partition("://")
+    if not separator:
+        scheme, rest = "file", given
+    if scheme != "file":
+        return given
+    return f"file://{Path(rest).expanduser().absolute()}"
+
+
+def _read_config(path: Path) -> dict[str, str]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    from bundles.errors import MalformedDocumentError
+
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise MalformedDocumentError(f"{path} is not valid TOML: {error}. Correct it or remove the file.") from error
+    for key, value in values.items():
+        place = f"{path}, line {line_of(text, key)}"
+        if key not in _VARIABLES:
+            raise MalformedDocumentError(
+                f"{place}: unknown key {key!r}. Remove it; known keys are {', '.join(sorted(_VARIABLES))}."
+            )
+        if not isinstance(value, str):
+            raise MalformedDocumentError(f'{place}: {key!r} must be a string. Write {key} = "…".')
+    return values
+
+
+def line_of(toml_text: str, key: str) -> int:
+    """Return the first line (from 1) that sets a key or opens a table of that name; 1 where none does."""
+    for number, line in enumerate(toml_text.splitlines(), start=1):
+        name = line.strip().lstrip("[").split("=")[0].split("]")[0].strip().strip("\"'")
+        if name == key or name.startswith(f"{key}."):
+            return number
+    return 1
+
+
+def _git_email() -> str | None:
+    try:
+        answer = subprocess.run(
+            ["git", "config", "user.email"],  # noqa: S607 -- the git that the user has on PATH
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=5,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None
