@@ -1,0 +1,224 @@
+"""Memory layouts and exports of `sequence-algo-sdk` 0.1.0, 0.3.2 and 0.4.0, as numpy dtypes and offsets.
+
+Read from the published crate (structures are `repr(C)`, little-endian, on wasm32). `docs/abi.md` explains what the host does with
+them. Sizes are checked against what a compiled algo reads back in `tests/evals/wasm/test_layouts.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+BOOK_LEVELS: Final = 20
+MAX_ACTIONS: Final = 16
+MAX_ORDERS: Final = 32
+MAX_MESH_PEERS: Final = 16
+SYMBOL_NAME_BYTES: Final = 16
+
+LEVEL: Final = np.dtype([("px_1e9", "<u8"), ("sz_1e8", "<u8")])
+
+L2_BOOK: Final = np.dtype(
+    [
+        ("bids", LEVEL, BOOK_LEVELS),
+        ("asks", LEVEL, BOOK_LEVELS),
+        ("bid_ct", "u1"),
+        ("ask_ct", "u1"),
+        ("symbol_id", "<u2"),
+        ("pad", "<u4"),
+        ("recv_ns", "<u8"),
+    ]
+)
+
+OPEN_ORDER: Final = np.dtype(
+    [
+        ("order_id", "<u8"),
+        ("px_1e9", "<u8"),
+        ("qty_1e8", "<i8"),
+        ("filled_1e8", "<i8"),
+        ("side", "i1"),
+        ("status", "u1"),
+        ("pad", "u1", 6),
+    ]
+)
+
+SYMBOL_META: Final = np.dtype(
+    [
+        ("tick_size_1e9", "<u8"),
+        ("lot_size_1e8", "<u8"),
+        ("min_qty_1e8", "<u8"),
+        ("min_notional_1e9", "<u8"),
+        ("price_precision", "u1"),
+        ("qty_precision", "u1"),
+        ("pad", "u1", 6),
+    ]
+)
+
+RISK_SNAPSHOT: Final = np.dtype(
+    [
+        ("max_position_1e8", "<i8"),
+        ("max_daily_loss_1e9", "<i8"),
+        ("max_order_notional_1e9", "<u8"),
+        ("max_order_rate", "<u4"),
+        ("reduce_only", "u1"),
+        ("pad", "u1", 3),
+    ]
+)
+
+_STATE_0_1: Final = [
+    ("position_1e8", "<i8"),
+    ("avg_entry_1e9", "<u8"),
+    ("realized_pnl_1e9", "<i8"),
+    ("unrealized_pnl_1e9", "<i8"),
+    ("orders", OPEN_ORDER, MAX_ORDERS),
+    ("order_ct", "u1"),
+    ("pad", "u1", 7),
+]
+
+ALGO_STATE_0_1: Final = np.dtype(_STATE_0_1)
+"""What a 0.1.0 algo reads: 1,320 bytes."""
+
+ALGO_STATE: Final = np.dtype(
+    [
+        *_STATE_0_1,
+        ("session_pnl_1e9", "<i8"),
+        ("total_fill_count", "<u8"),
+        ("symbol", SYMBOL_META),
+        ("risk", RISK_SNAPSHOT),
+        ("mesh_id", "<u8"),
+        ("mesh_peer_count", "u1"),
+        ("mesh_pad", "u1", 7),
+        ("mesh_peers", "<u8", MAX_MESH_PEERS),
+        ("symbol_id", "<u2"),
+        ("symbol_pad", "u1", 6),
+        ("symbol_name", "u1", SYMBOL_NAME_BYTES),
+    ]
+)
+"""What a 0.4.0 algo reads: 1,576 bytes. Older algos read a prefix of it, so the host always writes this one."""
+
+FILL: Final = np.dtype(
+    [
+        ("order_id", "<u8"),
+        ("px_1e9", "<u8"),
+        ("qty_1e8", "<i8"),
+        ("recv_ns", "<u8"),
+        ("side", "i1"),
+        ("symbol_id", "u1", 2),
+        ("pad", "u1", 5),
+    ]
+)
+
+REJECT: Final = np.dtype([("order_id", "<u8"), ("code", "u1"), ("symbol_id", "u1", 2), ("pad", "u1", 5)])
+
+ACTION: Final = np.dtype(
+    [
+        ("order_id", "<u8"),
+        ("px_1e9", "<u8"),
+        ("qty_1e8", "<i8"),
+        ("side", "i1"),
+        ("is_cancel", "u1"),
+        ("order_type", "u1"),
+        ("venue_id", "u1"),
+        ("pool_idx", "u1"),
+        ("symbol_idx", "u1"),
+        ("pad", "u1", 2),
+    ]
+)
+
+WASM_ACTIONS: Final = np.dtype([("count", "<u4"), ("pad", "<u4"), ("actions", ACTION, MAX_ACTIONS)])
+
+ONLINE_FEATURES_AT: Final = 0x1A000
+ONLINE_FEATURES: Final = np.dtype(
+    {
+        "names": ["version", "flags", "microprice_1e9", "depth_imbalance_1e4", "feature_ts_ns"],
+        "formats": ["<u2", "<u2", "<u8", "<i2", "<u8"],
+        "offsets": [0, 2, 8, 70, 112],
+        "itemsize": 256,
+    }
+)
+"""The fields that this host fills; the others stay zero, which the SDK documents as their neutral value."""
+
+CONFIG_REGION_AT: Final = 0x24000
+CONFIG_REGION: Final = np.dtype(
+    [
+        ("version", "u1"),
+        ("param_count", "u1"),
+        ("update_seq", "<u2"),
+        ("pad", "u1", 4),
+        ("update_ns", "<u8"),
+        ("params", "<i8", 32),
+        ("types", "u1", 32),
+    ]
+)
+
+MESH_TABLE_AT: Final = 0x24200
+MESH_TABLE_BYTES: Final = 32 + 8 + 8 + MAX_MESH_PEERS * 40
+FIXED_REGIONS_FROM: Final = 0x10000
+FIXED_REGIONS_END: Final = MESH_TABLE_AT + MESH_TABLE_BYTES
+"""The addresses at which 0.3.2 and 0.4.0 algos read what is not passed by pointer."""
+
+NEW, CANCEL, AMEND, INTENT = 0, 1, 2, 3
+"""Values of an action's ``is_cancel``."""
+
+LIMIT, MARKET, IOC, FOK, POST_ONLY = 0, 1, 2, 3, 4
+"""Values of an action's ``order_type``."""
+
+PENDING, ACKED, PARTIAL, DEAD = 0, 1, 2, 3
+"""Values of an open order's ``status``."""
+
+INVALID_PARAMS: Final = 2
+RISK: Final = 100
+POSITION_LIMIT: Final = 101
+PRICE_DEVIATION: Final = 103
+DAILY_LOSS_LIMIT: Final = 104
+BAD_VENUE: Final = 105
+
+REJECT_CODES: Final = {
+    0: "unknown",
+    1: "insufficient_balance",
+    INVALID_PARAMS: "invalid_params",
+    3: "rate_limit",
+    4: "exchange_busy",
+    5: "network",
+    6: "auth",
+    RISK: "risk",
+    POSITION_LIMIT: "position_limit",
+    102: "kill_switch",
+    PRICE_DEVIATION: "price_deviation",
+    DAILY_LOSS_LIMIT: "daily_loss_limit",
+    BAD_VENUE: "bad_venue",
+    106: "stale_venue",
+}
+"""Reject codes by number; 100 and above come from the platform's own risk checks."""
+
+I32, I64 = "i32", "i64"
+
+COMMON_EXPORTS: Final = {
+    "algo_on_fill": ((I32, I32), ()),
+    "algo_on_reject": ((I32,), ()),
+    "algo_on_shutdown": ((I32,), (I32,)),
+    "algo_alloc": ((I32,), (I32,)),
+}
+"""Exports that every version has, with parameters and results."""
+
+BOOK_EXPORTS: Final = {
+    "0.1.0": {"algo_on_book": ((I32, I32), (I32,))},
+    "0.3.2": {
+        "algo_on_book_v3": ((I32, I32), (I32,)),
+        "algo_on_book": ((I32, I32), (I32,)),
+        "algo_on_heartbeat": ((I32,), (I32,)),
+    },
+    "0.4.0": {
+        "algo_on_book_v3": ((I32, I32), (I32,)),
+        "algo_on_heartbeat": ((I32,), (I32,)),
+        "algo_on_nbbo": ((I32, I32, I32), (I32,)),
+        "algo_on_message": ((I64, I32, I32, I32), (I32,)),
+    },
+}
+"""Exports that tell the versions apart."""
+
+IMPORTS: Final = {
+    ("env", "host_log_impl"): ((I32, I32, I32), ()),
+    ("env", "__seq_send"): ((I64, I32, I32), ()),
+}
+"""The only functions that an algo may import."""

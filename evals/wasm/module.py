@@ -1,0 +1,184 @@
+"""Decides whether WASM bytes are an algo that this product runs, and which version of the SDK's interface they speak."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import wasmtime
+
+from bundles.errors import InvalidModuleError
+from evals.wasm import abi
+from evals.wasm.sections import Sections, read_sections
+
+Signature: TypeAlias = tuple[tuple[str, ...], tuple[str, ...]]
+
+PAGE_BYTES: Final = 65_536
+
+
+@dataclass(frozen=True)
+class ModuleFacts:
+    """What a module is: its SDK interface version, exported functions and imported functions."""
+
+    abi: str
+    exports: tuple[str, ...]
+    imports: tuple[str, ...]
+
+    @property
+    def book_export(self) -> str:
+        """Name of the export that takes book updates."""
+        return "algo_on_book" if self.abi == "0.1.0" else "algo_on_book_v3"
+
+    @property
+    def reads_fixed_regions(self) -> bool:
+        """Whether the algo reads features and configuration at fixed addresses."""
+        return self.abi != "0.1.0"
+
+
+def new_engine() -> wasmtime.Engine:
+    """Return an engine with the settings that make a run deterministic; one engine serves one run.
+
+    Fuel is the limit that counts: the same number on every machine. Epochs are the net for wall-clock time only.
+    """
+    config = wasmtime.Config()
+    config.consume_fuel = True
+    config.epoch_interruption = True
+    config.cranelift_nan_canonicalization = True
+    config.cranelift_opt_level = "speed"
+    config.wasm_threads = False
+    config.wasm_relaxed_simd = False
+    config.wasm_multi_memory = False
+    config.wasm_memory64 = False
+    config.max_wasm_stack = 512 * 1024
+    config.memory_reservation = 1 << 32
+    config.memory_may_move = False
+    return wasmtime.Engine(config)
+
+
+def inspect_module(wasm: bytes) -> ModuleFacts:
+    """Return what the module is.
+
+    Raises:
+        InvalidModuleError: naming the missing export, the foreign import or the feature that the host refuses.
+
+    """
+    return load_module(new_engine(), wasm)[1]
+
+
+def load_module(engine: wasmtime.Engine, wasm: bytes) -> tuple[wasmtime.Module, ModuleFacts]:
+    """Compile and check a module; see :func:`inspect_module`."""
+    sections = read_sections(wasm)
+    _refuse_memory_features(sections)
+    try:
+        module = wasmtime.Module(engine, wasm)
+    except wasmtime.WasmtimeError as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise InvalidModuleError(
+            f"The module does not validate: {reason}. Threads, relaxed SIMD, 64-bit and several memories are switched off; "
+            "build for wasm32-unknown-unknown with default features."
+        ) from error
+    imports = _check_imports(module)
+    exports = {e.name: _signature(e.type) for e in module.exports if isinstance(e.type, wasmtime.FuncType)}
+    version = _tell_version(exports)
+    _check_exports(version, exports)
+    if not any(e.name == "memory" and isinstance(e.type, wasmtime.MemoryType) for e in module.exports):
+        raise InvalidModuleError("The module does not export its memory as 'memory'. Build it as a cdylib; rustc exports it then.")
+    facts = ModuleFacts(abi=version, exports=tuple(sorted(exports)), imports=imports)
+    if facts.reads_fixed_regions:
+        _check_room_for_fixed_regions(sections)
+    return module, facts
+
+
+def _refuse_memory_features(sections: Sections) -> None:
+    if sections.memory_imports:
+        raise InvalidModuleError("The module imports its memory. Build it without --import-memory: the host reads the module's own.")
+    if sections.shared:
+        raise InvalidModuleError("The module's memory is shared (threads). Build without the atomics target feature.")
+    if sections.memory64:
+        raise InvalidModuleError("The module uses memory64. Build for wasm32-unknown-unknown; the SDK's pointers are 32 bits wide.")
+    if len(sections.memories) > 1:
+        raise InvalidModuleError(f"The module has {len(sections.memories)} memories; an algo has one.")
+    if sections.has_start:
+        raise InvalidModuleError(
+            "The module has a start function, which would run before any limit is set. Remove it; initialise on the first callback."
+        )
+
+
+def _check_imports(module: wasmtime.Module) -> tuple[str, ...]:
+    names = []
+    for found in module.imports:
+        name = f"{found.module}.{found.name}"
+        expected = abi.IMPORTS.get((found.module, found.name or ""))
+        if expected is None or not isinstance(found.type, wasmtime.FuncType):
+            allowed = ", ".join(f"{m}.{n}" for m, n in abi.IMPORTS)
+            raise InvalidModuleError(
+                f"The module imports {name}, which the host does not offer (it offers {allowed}). "
+                "Remove what needs it: an algo has no clock, no files, no network and no randomness."
+            )
+        if _signature(found.type) != expected:
+            raise InvalidModuleError(
+                f"The import {name} has the type {_show(_signature(found.type))}; the SDK's is {_show(expected)}. "
+                "Declare it as the SDK does, or use the SDK's function."
+            )
+        names.append(name)
+    return tuple(sorted(names))
+
+
+def _tell_version(exports: dict[str, Signature]) -> str:
+    if "algo_on_message" in exports:
+        return "0.4.0"
+    if "algo_on_book_v3" in exports:
+        return "0.3.2"
+    if "algo_on_nbbo" in exports:
+        raise InvalidModuleError(
+            "The module exports algo_on_nbbo but neither algo_on_book_v3 nor algo_on_message: the multi-venue form of SDK 0.3 is "
+            "not supported. Build it with sequence-algo-sdk 0.4.0 and export_algo!."
+        )
+    if "algo_on_book" in exports:
+        return "0.1.0"
+    raise InvalidModuleError(
+        "The module exports neither algo_on_book (SDK 0.1) nor algo_on_book_v3 (SDK 0.3 and 0.4). "
+        "Call export_algo! in the crate and build it as a cdylib."
+    )
+
+
+def _check_exports(version: str, exports: dict[str, Signature]) -> None:
+    for name, expected in (abi.BOOK_EXPORTS[version] | abi.COMMON_EXPORTS).items():
+        if name not in exports:
+            raise InvalidModuleError(
+                f"The module does not export {name}, which SDK {version} always does. Build it with export_algo! of that version."
+            )
+        if exports[name] != expected:
+            raise InvalidModuleError(
+                f"The export {name} has the type {_show(exports[name])}; SDK {version} has {_show(expected)}. "
+                "Build it with export_algo! of that version."
+            )
+
+
+def _check_room_for_fixed_regions(sections: Sections) -> None:
+    needed = abi.FIXED_REGIONS_END
+    pages = sections.memories[0][1] if sections.memories else 0
+    if pages * PAGE_BYTES < needed:
+        raise InvalidModuleError(
+            f"The module starts with {pages} pages of memory, but the host writes features and configuration below {needed:#x}. "
+            f"Give it at least {-(-needed // PAGE_BYTES)} pages; rustc's default stack of 1 MiB does."
+        )
+    if sections.stack_pointer is not None and sections.stack_pointer < needed:
+        raise InvalidModuleError(
+            f"The module's stack starts at {sections.stack_pointer:#x}, inside the regions that the host writes (below {needed:#x}). "
+            "Link it with rustc's default stack size (1 MiB)."
+        )
+    for first, last in sections.data:
+        if first < needed and last > abi.FIXED_REGIONS_FROM:
+            raise InvalidModuleError(
+                f"Static data at {first:#x} to {last:#x} lies in the regions that the host writes "
+                f"({abi.FIXED_REGIONS_FROM:#x} to {needed:#x}). Link with --stack-first, as rustc does by default."
+            )
+
+
+def _signature(kind: wasmtime.FuncType) -> Signature:
+    return tuple(str(t) for t in kind.params), tuple(str(t) for t in kind.results)
+
+
+def _show(signature: Signature) -> str:
+    return f"({', '.join(signature[0])}) -> ({', '.join(signature[1])})"
