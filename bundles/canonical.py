@@ -8,10 +8,22 @@ decimal string and read back as an integer.
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Any
+import json
+import math
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 
 import rfc8785
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
 
 from bundles.errors import MalformedDocumentError
 
@@ -51,10 +63,39 @@ UInt64 = Annotated[
 """An unsigned 64-bit integer, written to JSON as a decimal string."""
 
 
+LARGEST_EXACT_INTEGER = 2**53 - 1
+"""Largest integer that every JSON reader keeps exact (RFC 8785, RFC 7493)."""
+
+
+def _read_number(value: object) -> object:
+    """Give each number one Python form: an integral float is the integer it equals, as canonical bytes cannot tell the two."""
+    value = _read_integer(value)
+    if isinstance(value, bool):
+        raise ValueError("a truth value is not a number")  # noqa: TRY004 -- pydantic reports ValueErrors with their place
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{value} is not finite; use null where a figure is not defined")
+        if value.is_integer() and abs(value) < 1e21:
+            return int(value)
+    return value
+
+
+def _write_number(value: float) -> int | float | str:
+    return str(value) if isinstance(value, int) and abs(value) > LARGEST_EXACT_INTEGER else value
+
+
+Number = Annotated[
+    int | float,
+    BeforeValidator(_read_number),
+    PlainSerializer(_write_number, when_used="json"),
+]
+"""A finite figure of any size; integers beyond 2^53 - 1 are written to JSON as decimal strings."""
+
+
 class Part(BaseModel):
     """Base of everything inside a document: frozen, and no field that the schema does not name."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Document(Part):
@@ -92,3 +133,63 @@ def digest_of(content: bytes) -> str:
 def short_id(prefix: str, digest: str) -> str:
     """Return an id such as ``bun_e4f2a1…``: the prefix and the first 16 hex digits of the digest."""
     return f"{prefix}_{digest.removeprefix('sha256:')[:ID_HEX_DIGITS]}"
+
+
+Read = TypeVar("Read")
+
+
+def read_document(schema: type[Read] | TypeAdapter[Read], given: bytes | str | dict[str, Any], what: str) -> Read:
+    """Return the document that JSON text or plain data describes.
+
+    ``what`` names the thing in messages, such as a path or ``edge bundle``.
+
+    Raises:
+        MalformedDocumentError: naming every place that does not fit, one a line.
+
+    """
+    if not isinstance(given, dict):
+        given = _parse_json(given, what)
+    adapter = schema if isinstance(schema, TypeAdapter) else TypeAdapter(schema)
+    try:
+        return adapter.validate_python(given)
+    except ValidationError as error:
+        raise MalformedDocumentError(explain(error, what)) from error
+
+
+def explain(error: ValidationError, what: str, locate: Callable[[tuple[int | str, ...]], str] | None = None) -> str:
+    """Say in one line for each problem where it is, what is wrong, and what was given there.
+
+    ``locate`` turns the path of a problem into where a reader finds it; the default is the path with dots.
+    """
+    lines = [f"{what} does not fit its schema; correct this and try again:"]
+    for problem in error.errors(include_url=False):
+        place = problem["loc"]
+        where = locate(place) if locate else ".".join(map(str, place)) or "the whole document"
+        text = {"extra_forbidden": "unknown field", "missing": "required field is missing"}.get(problem["type"])
+        text = text or problem["msg"].removeprefix("Value error, ")
+        shown = "" if problem["type"] in {"missing", "extra_forbidden"} or not place else f" (given: {_shorten(problem['input'])})"
+        lines.append(f"  {where}: {text}{shown}")
+    return "\n".join(lines)
+
+
+def _shorten(given: object) -> str:
+    text = repr(given)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _parse_json(text: bytes | str, what: str) -> Any:
+    def refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        fields = dict(pairs)
+        if len(fields) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise MalformedDocumentError(f"{what} names the field {twice!r} twice. Keep one.")
+        return fields
+
+    def refuse_constant(name: str) -> Any:
+        raise MalformedDocumentError(f"{what} contains {name}, which JSON does not have. Use null where a figure is not defined.")
+
+    try:
+        return json.loads(text, object_pairs_hook=refuse_duplicates, parse_constant=refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise MalformedDocumentError(f"{what} is not JSON: {error}. Give the file as it was written.") from error

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, JsonValue, PlainSerializer
+from pydantic import Field, JsonValue, PlainSerializer
 
-from bundles.canonical import Digest, Document, Int64, Part, short_id
+from bundles.canonical import LARGEST_EXACT_INTEGER, Digest, Document, Int64, Number, Part, short_id
 from bundles.manifests import BlobRef, Name
 
 EvaluationKind = Literal["replay", "shadow", "sandbox", "live-review"]
@@ -25,25 +25,14 @@ SCALED_SUFFIXES = ("_1e9", "_1e8", "_ns")
 """Metrics with these endings are 64-bit integers; like all such integers they are written as decimal strings."""
 
 
-def _read_metrics(given: object) -> object:
-    if not isinstance(given, dict):
-        return given
-    return {
-        name: int(value) if isinstance(value, str) and str(name).endswith(SCALED_SUFFIXES) else value
-        for name, value in given.items()
-    }
-
-
 def _write_metrics(metrics: dict[str, MetricValue]) -> dict[str, str | MetricValue]:
-    return {
-        name: str(value) if isinstance(value, int) and name.endswith(SCALED_SUFFIXES) else value
-        for name, value in metrics.items()
-    }
+    def is_written_as_text(name: str, value: MetricValue) -> bool:
+        return isinstance(value, int) and (name.endswith(SCALED_SUFFIXES) or abs(value) > LARGEST_EXACT_INTEGER)
+
+    return {name: str(value) if is_written_as_text(name, value) else value for name, value in metrics.items()}
 
 
-Metrics = Annotated[
-    dict[str, MetricValue], BeforeValidator(_read_metrics), PlainSerializer(_write_metrics, when_used="json")
-]
+Metrics = Annotated[dict[str, Number | None], PlainSerializer(_write_metrics, when_used="json")]
 """Metrics by name."""
 
 

@@ -86,7 +86,9 @@ class S3Store:
             self._ask(lambda: self._put(key, content, if_absent=True))
         except _ConditionFailed:
             found = self._read(key)
-            if found is None or found[0] != content:
+            if found is None:
+                raise self._unreachable(f"it says that {key} exists but does not return it") from None
+            if found[0] != content:
                 raise NameTakenError(
                     f"{key} in {self.url} already holds other content and never changes. Choose another name."
                 ) from None

@@ -1,0 +1,93 @@
+"""Rules × metrics → verdict, with every check in plain words. Pure: a stored verdict is never trusted, it is derived again.
+
+* A run that was cut short says nothing: inconclusive.
+* A bundle that broke during its run fails, whatever else is known.
+* A rule that does not hold fails, also when other figures are missing.
+* Too little data, or a missing figure that a rule needs, is inconclusive.
+* Dry-run rules are shown and decide nothing.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+from bundles.evidence import Evaluation
+from bundles.policy import Rule, StageRule
+
+Verdict: TypeAlias = Literal["pass", "fail", "inconclusive"]
+
+_HOLDS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One condition, such as ``max_drawdown_pct 0.42 <= 5``; ``ok`` is None where it cannot be told."""
+
+    text: str
+    ok: bool | None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """A verdict and all the checks that it rests on."""
+
+    verdict: Verdict
+    checks: tuple[Check, ...]
+
+
+def evaluate_gate(rule: StageRule, evaluation: Evaluation) -> GateResult:
+    """Judge one evaluation by the rules of a stage."""
+    status = _status_check(evaluation)
+    coverage = _coverage_checks(rule, evaluation)
+    rules = tuple(_rule_check(each, evaluation.metrics.get(each.metric)) for each in rule.rules)
+    deciding = [check.ok for check in rules if not check.dry_run]
+    verdict: Verdict
+    if status.ok is None:
+        verdict = "inconclusive"
+    elif status.ok is False or False in deciding:
+        verdict = "fail"
+    elif None in deciding or not all(check.ok for check in coverage):
+        verdict = "inconclusive"
+    else:
+        verdict = "pass"
+    return GateResult(verdict, (status, *coverage, *rules))
+
+
+def _status_check(evaluation: Evaluation) -> Check:
+    detail = f": {evaluation.status_detail}" if evaluation.status_detail else ""
+    ok = {"completed": True, "failed": False, "interrupted": None}[evaluation.status]
+    return Check(f"run {evaluation.status}{detail}", ok)
+
+
+def _coverage_checks(rule: StageRule, evaluation: Evaluation) -> tuple[Check, ...]:
+    seen, wanted = evaluation.coverage, rule.coverage
+    return (
+        Check(f"duration_s {_figure(seen.duration_s)} >= {wanted.min_duration_s}", seen.duration_s >= wanted.min_duration_s),
+        Check(f"events {seen.events} >= {wanted.min_events}", seen.events >= wanted.min_events),
+    )
+
+
+def _rule_check(rule: Rule, value: float | None) -> Check:
+    wanted = f"{rule.op} {_figure(rule.value)}"
+    if value is None:
+        return Check(f"{rule.metric} is missing, {wanted} is asked for", None, rule.dry_run)
+    holds = _HOLDS[rule.op](value, rule.value)
+    shown = _figure(value)
+    if _HOLDS[rule.op](float(shown), rule.value) != holds:
+        shown = repr(value)  # rounding would make the text say the opposite
+    return Check(f"{rule.metric} {shown} {wanted}", holds, rule.dry_run)
+
+
+def _figure(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.6g}"

@@ -1,0 +1,67 @@
+"""Read a YAML file into a frozen document, so that every problem names file, line and key."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from bundles.canonical import explain
+from bundles.errors import MalformedDocumentError
+
+Read = TypeVar("Read")
+Path = tuple[int | str, ...]
+
+
+def read_yaml(schema: type[Read], text: str, name: str) -> Read:
+    """Return the document that YAML text describes; ``name`` is the file's name in messages.
+
+    Raises:
+        MalformedDocumentError: bad YAML, a key given twice, an alias, or anything that the schema does not know.
+
+    """
+    loader = yaml.SafeLoader(text)
+    lines: dict[Path, int] = {}
+    try:
+        root = loader.get_single_node()
+        data = _plain(loader, root, (), lines, set(), name) if root is not None else {}
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise MalformedDocumentError(f"{name}:{line}: not valid YAML: {error.problem}. Correct this line.") from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise MalformedDocumentError(f"{name}: not valid YAML: {error}.") from error
+    finally:
+        loader.dispose()
+
+    def locate(place: Path) -> str:
+        known = next(place[:end] for end in range(len(place), -1, -1) if place[:end] in lines or not end)
+        return f"{name}:{lines.get(known, 1)}: {'.'.join(map(str, place)) or 'the whole file'}"
+
+    try:
+        return TypeAdapter(schema).validate_python(data)
+    except ValidationError as error:
+        raise MalformedDocumentError(explain(error, name, locate)) from error
+
+
+def _plain(loader: yaml.SafeLoader, node: yaml.Node, path: Path, lines: dict[Path, int], seen: set[int], name: str) -> Any:
+    """Return a node as plain data, noting in ``lines`` where each path begins."""
+    lines.setdefault(path, node.start_mark.line + 1)
+    if isinstance(node, yaml.ScalarNode):
+        return loader.construct_object(node)  # type: ignore[no-untyped-call]
+    if id(node) in seen:
+        raise MalformedDocumentError(f"{name}:{node.start_mark.line + 1}: aliases are not supported. Write the value out.")
+    seen.add(id(node))
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(loader, item, (*path, at), lines, seen, name) for at, item in enumerate(node.value)]
+    fields: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        line = key_node.start_mark.line + 1
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise MalformedDocumentError(f"{name}:{line}: a key must be a plain word.")
+        key = key_node.value
+        if key in fields:
+            raise MalformedDocumentError(f"{name}:{line}: {'.'.join(map(str, (*path, key)))} is given twice. Keep one.")
+        lines[*path, key] = line
+        fields[key] = _plain(loader, value_node, (*path, key), lines, seen, name)
+    return fields
