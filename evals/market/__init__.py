@@ -1,1 +1,1 @@
-"""Market data as tapes: schema, importers, validation, synthetic market."""
+"""Market data as tapes: one event stream per symbol in parquet, importers, validation, a synthetic market."""

@@ -82,5 +82,5 @@ class TapeInfo(Document):
     importer_version: str
     clock_shift_ns: Int64 = 0
     """Added to every recorded receive time; 0 where the recorder's clock was usable as it was."""
-    feed: dict[str, int] = {}
-    """Counts that only the importer could take, such as ``sequence_breaks`` and ``trade_id_gaps``, over the whole import."""
+    feed: dict[str, int] = Field(default_factory=dict)
+    """Counts over the whole import that only the importer could take, such as ``sequence_breaks``."""

@@ -1,6 +1,7 @@
 """Read and write tapes: parquet files in a hive layout, split by UTC day, checked on the way in and on the way out.
 
-The bytes of a file depend on its events, its metadata and the version of pyarrow, and on nothing else: no clock, no host, no path.
+The bytes of a file depend on its events, its metadata and the version of pyarrow, and on nothing else: no clock, no
+host, no path.
 """
 
 from __future__ import annotations
@@ -8,8 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +28,8 @@ PART_NAME: Final = "part-00000.parquet"
 
 Events = NDArray[np.void]
 """A one-dimensional array of :data:`~evals.market.schema.TAPE_DTYPE`."""
+
+Column = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +80,7 @@ def read_tape(paths: Sequence[Path]) -> Tape:
     The result's info is the first file's, with the ``feed`` counts of every import among them added up.
 
     Raises:
-        TapeError: for a file that is missing, truncated, or not a tape, for files of different instruments, and for a file
+        TapeError: for a file that is missing, truncated or not a tape, for files of different instruments, and for one
             that begins before its predecessor ends. The message names the file.
 
     """
@@ -88,7 +92,7 @@ def join_tapes(named: Sequence[tuple[str, Tape]]) -> Tape:
     if not named:
         raise TapeError("No tape files were given. Name at least one parquet file.")
     first_name, first = named[0]
-    for (earlier_name, earlier), (name, tape) in zip(named, named[1:], strict=False):
+    for (earlier_name, earlier), (name, tape) in pairwise(named):
         if tape.info.instrument != first.info.instrument:
             raise TapeError(
                 f"{name} describes another instrument (or other fees) than {first_name}. "
@@ -115,7 +119,7 @@ def join_tapes(named: Sequence[tuple[str, Tape]]) -> Tape:
 
 def encode(events: Events, info: TapeInfo) -> bytes:
     """Return the parquet file of some events: zstd, fixed row groups, page checksums, no time stamp."""
-    columns = [np.ascontiguousarray(events[name]) for name in TAPE_SCHEMA.names]
+    columns = [pa.array(np.ascontiguousarray(events[name])) for name in TAPE_SCHEMA.names]
     table = pa.table(columns, schema=TAPE_SCHEMA.with_metadata({METADATA_KEY: info.canonical()}))
     sink = pa.BufferOutputStream()
     pq.write_table(
@@ -162,7 +166,7 @@ def decode(content: bytes, name: str) -> Tape:
     return Tape(events, info)
 
 
-def check_events(columns: Mapping[str, NDArray[np.generic]], name: str) -> None:
+def check_events(columns: Mapping[str, Column], name: str) -> None:
     """Refuse columns that break the rules every reader relies on.
 
     Raises:
@@ -178,10 +182,13 @@ def check_events(columns: Mapping[str, NDArray[np.generic]], name: str) -> None:
             row = int(bad.argmax())
             raise TapeError(f"{name}: {what} at row {row} ({utc(int(receive[row]))}). {remedy}")
 
-    backward = np.concatenate(([False], receive[1:] < receive[:-1]))
+    backward = np.zeros(receive.size, np.bool_)
+    backward[1:] = receive[1:] < receive[:-1]
     refuse_first(backward, "receive_ns goes backward", "Sort the rows in the order they were received.")
     refuse_first((kind < BID) | (kind > CLEAR), "unknown kind", "kind is 1 to 5; see evals/market/schema.py.")
-    refuse_first((px <= 0) & (kind != CLEAR), "px_1e9 is not positive", "Prices are integers of 10^-9; only a clear has none.")
+    refuse_first(
+        (px <= 0) & (kind != CLEAR), "px_1e9 is not positive", "Prices are integers of 10^-9; only a clear has none."
+    )
     refuse_first(sz < 0, "sz_1e8 is negative", "Sizes are absolute integers of 10^-8; 0 removes a level.")
     if not flags[-1] & LAST_OF_PACKET:
         raise TapeError(
@@ -190,9 +197,11 @@ def check_events(columns: Mapping[str, NDArray[np.generic]], name: str) -> None:
         )
 
 
-def _columns_of(events: Events) -> dict[str, NDArray[np.generic]]:
+def _columns_of(events: Events) -> dict[str, Column]:
     if events.dtype != TAPE_DTYPE or events.ndim != 1:
-        raise TapeError(f"The tape's events are {events.dtype} of {events.ndim} dimensions. Use one dimension of TAPE_DTYPE.")
+        raise TapeError(
+            f"The tape's events are {events.dtype} of {events.ndim} dimensions. Use one dimension of TAPE_DTYPE."
+        )
     return {name: events[name] for name in TAPE_SCHEMA.names}
 
 
@@ -225,38 +234,48 @@ def _content_of(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise TapeError(f"{path} cannot be read ({error.strerror}). Check the path, or import the capture again.") from error
+        raise TapeError(
+            f"{path} cannot be read ({error.strerror}). Check the path, or import the capture again."
+        ) from error
 
 
 def _check_schema(schema: pa.Schema, name: str) -> None:
     for field in TAPE_SCHEMA:
         if schema.names.count(field.name) != 1:
-            raise TapeError(f"{name} has no single column {field.name!r}. A tape has exactly {', '.join(TAPE_SCHEMA.names)}.")
+            raise TapeError(
+                f"{name} has no single column {field.name!r}. A tape has exactly {', '.join(TAPE_SCHEMA.names)}."
+            )
         found = schema.field(field.name).type
         if found != field.type:
-            raise TapeError(f"{name}: column {field.name!r} is {found}, a tape needs {field.type}. Cast it and write the file again.")
+            raise TapeError(
+                f"{name}: column {field.name!r} is {found}, a tape needs {field.type}. Cast it and write it again."
+            )
     for extra in schema.names:
         if extra not in TAPE_SCHEMA.names:
-            raise TapeError(f"{name} has a column {extra!r} that a tape does not have. Drop it and write the file again.")
+            raise TapeError(
+                f"{name} has a column {extra!r} that a tape does not have. Drop it and write the file again."
+            )
 
 
 def _info_of(metadata: Mapping[bytes, bytes], name: str) -> TapeInfo:
     key = METADATA_KEY.decode()
     if METADATA_KEY not in metadata:
-        raise TapeError(f"{name} has no metadata key {key!r}. Write it with the instrument's facts (TapeInfo, as JSON).")
+        raise TapeError(
+            f"{name} has no metadata key {key!r}. Write it with the instrument's facts (TapeInfo, as JSON)."
+        )
     try:
         return TapeInfo.model_validate_json(metadata[METADATA_KEY])
     except ValidationError as error:
         fault = error.errors()[0]
         place = ".".join(str(part) for part in fault["loc"]) or "the document"
         raise TapeError(
-            f"{name}: metadata {key!r} is not a TapeInfo: {place}: {fault['msg']}. Write the file again with valid metadata."
+            f"{name}: metadata {key!r} is not a TapeInfo: {place}: {fault['msg']}. Correct it and write the file again."
         ) from error
 
 
-def _column(table: pa.Table, field: str, name: str) -> NDArray[np.generic]:
+def _column(table: pa.Table, field: str, name: str) -> Column:
     column = table.column(field)
     if column.null_count:
-        raise TapeError(f"{name}: column {field!r} has {column.null_count} nulls. Every row of a tape is complete: fill or drop them.")
-    values: NDArray[np.generic] = column.to_numpy()
+        raise TapeError(f"{name}: column {field!r} has {column.null_count} nulls. Fill or drop those rows.")
+    values: Column = column.to_numpy()
     return values
