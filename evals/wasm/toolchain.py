@@ -2,7 +2,8 @@
 
 In this order: the active rustup toolchain if it has the target; the same after ``rustup target add``; a system rustc
 that has the target; a system rustc with the standard library's source (Debian's rustc-web and rust-web-src), which then
-builds ``core`` and ``alloc`` itself. A rustup toolchain without the target is never picked over a system one that has it.
+builds ``core`` and ``alloc`` itself. A rustup toolchain without the target is never picked over a system one that has
+it.
 """
 
 from __future__ import annotations
@@ -226,7 +227,7 @@ def _beside(program: Path, name: str) -> Path | None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the toolchain that would be used; ``--install`` adds one where there is none."""
-    parser = argparse.ArgumentParser(prog="python -m sequence.toolchain", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m evals.wasm.toolchain", description=main.__doc__)
     parser.add_argument(
         "--install", action="store_true", help="as root on Debian: install the packages if nothing is found"
     )
