@@ -6,8 +6,8 @@ stream or, without a ``stream`` key, a REST depth snapshot. Several files are on
 - The snapshot comes late and is older than updates already received. Updates wait until it is there; those beyond its
   ``lastUpdateId`` are then applied, at the time the snapshot came. Nothing before the first usable snapshot is on the
   tape, neither depth nor trades.
-- Every update must follow its predecessor (spot: ``U == previous u + 1``; futures: ``pu == previous u``). At a break the
-  book is cleared, and depth waits for the next snapshot.
+- Every update must follow its predecessor (spot: ``U == previous u + 1``; futures: ``pu == previous u``). At a break
+  the book is cleared, and depth waits for the next snapshot.
 - Times of the exchange are ``T`` (matching) where there is one; spot depth has only ``E``.
 - If some message would have been received less than ``latency_floor_ns`` after the exchange sent it, the recorder's
   clock is behind: all receive times are moved by one constant so that the quickest message takes the floor. Order and

@@ -10,8 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from evals.market.schema import ASK, BID, CLEAR
-from evals.market.tape import Events
+from evals.market.schema import ASK, BID, CLEAR, Events
 
 Levels = NDArray[np.int64]
 

@@ -8,8 +8,7 @@ from typing import TypeAlias
 import numpy as np
 
 from evals.errors import TapeError
-from evals.market.schema import LAST_OF_PACKET, TAPE_DTYPE
-from evals.market.tape import Events
+from evals.market.schema import LAST_OF_PACKET, TAPE_DTYPE, Events
 
 Row: TypeAlias = tuple[int, int, int]
 """kind, px_1e9, sz_1e8."""

@@ -6,10 +6,11 @@ A packet (what arrived in one message) ends at the row with :data:`LAST_OF_PACKE
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pydantic import Field
 
 from bundles.canonical import Document, Int64
@@ -51,6 +52,9 @@ TAPE_DTYPE: Final = np.dtype(
 )
 """A tape row in memory, as the kernels read it."""
 
+Events: TypeAlias = NDArray[np.void]
+"""A one-dimensional array of :data:`TAPE_DTYPE`."""
+
 METADATA_KEY: Final = b"sequence.tape"
 """Key of the parquet file's metadata that holds a :class:`TapeInfo` as canonical JSON."""
 
@@ -84,3 +88,7 @@ class TapeInfo(Document):
     """Added to every recorded receive time; 0 where the recorder's clock was usable as it was."""
     feed: dict[str, int] = Field(default_factory=dict)
     """Counts over the whole import that only the importer could take, such as ``sequence_breaks``."""
+    opening_rows: Annotated[int, Field(ge=0)] = 0
+    """Leading rows of a file that only restate the book the day before ended with; see ``evals/market/days.py``."""
+    follows_ns: Int64 | None = None
+    """The ``receive_ns`` that the day before ended with, if there are opening rows."""

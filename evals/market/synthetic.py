@@ -26,10 +26,11 @@ from evals.market.schema import (
     SELL_TRADE,
     SNAPSHOT,
     TAPE_DTYPE,
+    Events,
     Instrument,
     TapeInfo,
 )
-from evals.market.tape import Events, Tape
+from evals.market.tape import Tape
 
 DEFAULT_START_NS: Final = 1_767_225_600 * 10**9
 """2026-01-01T00:00:00Z."""

@@ -20,14 +20,11 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from evals.errors import TapeError
-from evals.market.schema import BID, CLEAR, LAST_OF_PACKET, METADATA_KEY, TAPE_DTYPE, TAPE_SCHEMA, TapeInfo
+from evals.market.days import continues, same_import, split_by_day
+from evals.market.schema import BID, CLEAR, LAST_OF_PACKET, METADATA_KEY, TAPE_DTYPE, TAPE_SCHEMA, Events, TapeInfo
 
-NS_PER_DAY: Final = 86_400 * 10**9
 ROW_GROUP_ROWS: Final = 1 << 20
 PART_NAME: Final = "part-00000.parquet"
-
-Events = NDArray[np.void]
-"""A one-dimensional array of :data:`~evals.market.schema.TAPE_DTYPE`."""
 
 Column = NDArray[np.integer[Any]]
 
@@ -48,7 +45,9 @@ def utc(ns: int) -> str:
 def write_tape(root: Path, tape: Tape, *, overwrite: bool = False) -> list[Path]:
     """Write a tape below a data root, one file per UTC day of ``receive_ns``, and return the files in order.
 
-    A packet stays whole, on the day of its last row. A file that is there already with the same bytes is left alone.
+    A packet stays whole, on the day of its last row. Every day can be replayed alone: it begins with the book that the
+    day before ended with, which :func:`read_tape` leaves out again where it joins the two. A file that is there already
+    with the same bytes is left alone.
 
     Raises:
         TapeError: for events that :func:`read_tape` would refuse, or a file there already that holds other data (unless
@@ -58,8 +57,8 @@ def write_tape(root: Path, tape: Tape, *, overwrite: bool = False) -> list[Path]
     check_events(_columns_of(tape.events), "The tape")
     folder = root / f"venue={tape.info.instrument.venue}" / f"symbol={tape.info.instrument.symbol}"
     files = {
-        folder / f"date={np.datetime64(day, 'D')}" / PART_NAME: encode(events, tape.info)
-        for day, events in _split_by_day(tape.events)
+        folder / f"date={day}" / PART_NAME: encode(events, info)
+        for day, events, info in split_by_day(tape.events, tape.info)
     }
     missing = {path: content for path, content in files.items() if not path.exists() or path.read_bytes() != content}
     if not overwrite:
@@ -109,12 +108,15 @@ def join_tapes(named: Sequence[tuple[str, Tape]]) -> Tape:
     feed: dict[str, int] = {}
     imports: list[TapeInfo] = []
     for _, tape in named:
-        if tape.info not in imports:
+        if not any(same_import(tape.info, other) for other in imports):
             imports.append(tape.info)
             for key, count in tape.info.feed.items():
                 feed[key] = feed.get(key, 0) + count
-    events = np.concatenate([tape.events for _, tape in named])
-    return Tape(events, first.info.model_copy(update={"feed": feed}))
+    parts = [first.events]
+    for (_, earlier), (_, tape) in pairwise(named):
+        follows = continues(earlier.events, earlier.info, tape.info)
+        parts.append(tape.events[tape.info.opening_rows :] if follows else tape.events)
+    return Tape(np.concatenate(parts), first.info.model_copy(update={"feed": feed}))
 
 
 def encode(events: Events, info: TapeInfo) -> bytes:
@@ -163,6 +165,9 @@ def decode(content: bytes, name: str) -> Tape:
     events = np.empty(len(columns["kind"]), TAPE_DTYPE)
     for field, column in columns.items():
         events[field] = column
+    opening = info.opening_rows
+    if opening and (opening >= len(events) or not events["flags"][opening - 1] & LAST_OF_PACKET):
+        raise TapeError(f"{name}: metadata opening_rows ({opening}) does not end a packet. Import the capture again.")
     return Tape(events, info)
 
 
@@ -203,17 +208,6 @@ def _columns_of(events: Events) -> dict[str, Column]:
             f"The tape's events are {events.dtype} of {events.ndim} dimensions. Use one dimension of TAPE_DTYPE."
         )
     return {name: events[name] for name in TAPE_SCHEMA.names}
-
-
-def _split_by_day(events: Events) -> list[tuple[int, Events]]:
-    """Cut where the UTC day changes; a packet belongs to the day of its last row."""
-    ends = np.flatnonzero(events["flags"] & LAST_OF_PACKET)
-    days = events["receive_ns"][ends] // NS_PER_DAY
-    changes = np.flatnonzero(days[1:] != days[:-1])
-    starts = [0, *(ends[changes] + 1).tolist()]
-    stops = [*starts[1:], len(events)]
-    day_of_start = days[np.concatenate(([0], changes + 1))].tolist()
-    return [(day, events[start:stop]) for day, start, stop in zip(day_of_start, starts, stops, strict=True)]
 
 
 def _write_atomically(path: Path, content: bytes) -> None:

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from evals.errors import TapeError
 from evals.market.book import room_for_one, set_level
-from evals.market.schema import ASK, BID, BUY_TRADE, CLEAR, LAST_OF_PACKET, SELL_TRADE, SNAPSHOT
-from evals.market.tape import Events, Tape, utc
+from evals.market.schema import ASK, BID, BUY_TRADE, CLEAR, LAST_OF_PACKET, SELL_TRADE, SNAPSHOT, Events
+from evals.market.tape import Tape, utc
 
 GAP_NS: Final = 5 * 10**9
 """Silence between two packets that counts as a gap."""
