@@ -68,7 +68,7 @@ def load_settings(
     flags = {"store": store, "s3_endpoint": s3_endpoint, "data": data}
     values.update({key: value for key, value in flags.items() if value})
     return Settings(
-        store=_store_url(values.get("store", f"file://{home / 'store'}")),
+        store=_store_url(values.get("store", str(home / "store"))),
         data_root=Path(values.get("data", str(home / "data"))).expanduser().absolute(),
         s3_endpoint=values.get("s3_endpoint"),
         coordinator_url=values.get("coordinator_url"),
@@ -79,13 +79,9 @@ def load_settings(
 
 
 def _store_url(given: str) -> str:
-    """Make a directory's path absolute; leave other URLs alone."""
-    scheme, separator, rest = given.partition("://")
-    if not separator:
-        scheme, rest = "file", given
-    if scheme != "file":
-        return given
-    return f"file://{Path(rest).expanduser().absolute()}"
+    """Turn a directory's path, or ``file://~/…``, into a URL; leave other URLs alone."""
+    path = given.removeprefix("file://") if given.startswith("file://~") else given
+    return path if "://" in path else Path(path).expanduser().absolute().as_uri()
 
 
 def _read_config(path: Path) -> dict[str, str]:

@@ -9,6 +9,7 @@ it.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -85,8 +86,6 @@ def build_wasm(project: Path, toolchain: Toolchain, *, environ: Mapping[str, str
         BuildFailedError: when cargo fails, or leaves no module or more than one.
 
     """
-    import json
-
     environ = os.environ if environ is None else environ
     if not (project / "Cargo.toml").is_file():
         raise BuildFailedError(

@@ -1,0 +1,5 @@
+"""Runs the command as ``python -m sequence``."""
+
+from sequence.cli import main
+
+main(prog_name="sequence")

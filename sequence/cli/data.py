@@ -1,0 +1,174 @@
+"""`sequence data`: market data, from captures to datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sequence.cli.session import Group, Session, columns, pass_session
+
+if TYPE_CHECKING:
+    from evals.market.schema import Instrument
+    from evals.market.tape import Tape
+
+
+@click.group(cls=Group)
+def data() -> None:
+    """Import and check recorded market data: tapes in parquet, and the datasets that evaluations cite."""
+
+
+@data.command("import")
+@click.argument("capture", type=click.Choice(["binance", "gdax"]), metavar="FORMAT")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--market", type=click.Choice(["spot", "usdm", "coinm"]), help="Which Binance market (needed for binance)"
+)
+@click.option(
+    "--instrument",
+    "instrument_path",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSON file with the trading rules and fees of a symbol that is not built in",
+)
+@pass_session
+def import_captures(
+    session: Session, capture: str, paths: tuple[Path, ...], market: str | None, instrument_path: Path | None
+) -> None:
+    """Import captures of FORMAT (binance: files of one stream in order; gdax: start book, then messages)."""
+    instrument = None if instrument_path is None else _instrument(instrument_path)
+    session.say(f"Reading {', '.join(path.name for path in paths)}")
+    if capture == "binance":
+        from evals.market.binance import BTC_INSTRUMENTS, import_binance
+
+        chosen = next((each for each in BTC_INSTRUMENTS if each == market), None)
+        if chosen is None:
+            raise click.UsageError(
+                "Missing option '--market'. Say which market the capture is of: spot, usdm or coinm."
+            )
+        _store(session, import_binance(paths, market=chosen, instrument=instrument))
+        return
+    from evals.market.gdax import BTC_USD, import_gdax
+
+    if market is not None or len(paths) != 2:
+        raise click.UsageError("gdax takes two files, the start book and the messages, and no --market.")
+    _store(session, import_gdax(paths[0], paths[1], instrument=instrument or BTC_USD))
+
+
+@data.command()
+@click.option("--seed", default=42, show_default=True, help="The same seed makes the same market")
+@click.option("--duration", "duration_s", default=600, show_default=True, help="Seconds")
+@click.option("--rate", "packets_per_s", default=100, show_default=True, help="Packets a second, on average")
+@pass_session
+def synthesize(session: Session, seed: int, duration_s: int, packets_per_s: int) -> None:
+    """Make a synthetic BTC-USD market (venue: synthetic) for trying things out."""
+    from evals.market.synthetic import synthetic_tape
+
+    _store(session, synthetic_tape(seed, duration_s=duration_s, packets_per_s=packets_per_s))
+
+
+@data.command("validate")
+@click.argument("targets", nargs=-1, required=True, metavar="DATASET|PATH...")
+@pass_session
+def validate_tapes(session: Session, targets: tuple[str, ...]) -> None:
+    """Validate a dataset (its digests too), or parquet files and folders of them as one tape; exit 5 if refused."""
+    from evals.errors import TapeError
+    from evals.market.datasets import load_dataset
+    from evals.market.tape import read_tape
+    from evals.market.validation import validate
+
+    if len(targets) == 1 and targets[0].startswith("data_") and not Path(targets[0]).exists():
+        tape = load_dataset(session.settings.data_root, session.catalog.dataset(targets[0]))
+    else:
+        tape = read_tape(_parquet_files(targets))
+    report = validate(tape)
+    session.emit(report.document(), [report.text()])
+    if report.refuse:
+        raise click.exceptions.Exit(TapeError.exit_code)
+
+
+@data.command("list")
+@pass_session
+def list_data(session: Session) -> None:
+    """List the tapes below the data root and the datasets of the store."""
+    from evals.market.datasets import list_symbols
+
+    tapes = [
+        {"venue": each.venue, "symbol": each.symbol, "days": each.span, "files": len(each.files)}
+        for each in list_symbols(session.settings.data_root)
+    ]
+    datasets = [
+        {
+            "dataset": each.dataset_id,
+            "venue": each.venue,
+            "symbol": each.symbol,
+            "files": len(each.partitions),
+            "rows": sum(part.rows for part in each.partitions),
+        }
+        for each in session.catalog.datasets()
+    ]
+    session.emit(
+        {"data_root": str(session.settings.data_root), "tapes": tapes, "datasets": datasets},
+        [
+            *columns(("VENUE", "SYMBOL", "DAYS", "FILES"), _rows(tapes)),
+            "",
+            *columns(("DATASET", "VENUE", "SYMBOL", "FILES", "ROWS"), _rows(datasets)),
+        ],
+    )
+
+
+def _store(session: Session, tape: Tape) -> None:
+    """Write a tape below the data root, register its days as a dataset, and show both."""
+    from evals.market.datasets import build_dataset_with_report
+    from evals.market.tape import write_tape
+
+    root = session.settings.data_root
+    files = write_tape(root, tape)
+    first, last = (date.fromisoformat(path.parent.name.removeprefix("date=")) for path in (files[0], files[-1]))
+    instrument = tape.info.instrument
+    session.progress(f"Validating {len(tape.events)} events")
+    dataset, report = build_dataset_with_report(root, instrument.venue, instrument.symbol, first, last)
+    session.catalog.register_dataset(dataset)
+    session.emit(
+        {
+            "dataset": dataset.dataset_id,
+            "venue": dataset.venue,
+            "symbol": dataset.symbol,
+            "files": [str(path) for path in files],
+            "events": len(tape.events),
+            "validation": report.document(),
+        },
+        [
+            f"Dataset: {dataset.dataset_id}",
+            f"Instrument: {dataset.venue} {dataset.symbol}",
+            *(f"Tape: {path}" for path in files),
+            report.text(),
+        ],
+    )
+
+
+def _instrument(path: Path) -> Instrument:
+    from bundles.canonical import read_document
+    from evals.market.schema import Instrument
+
+    return read_document(Instrument, path.read_bytes(), str(path))
+
+
+def _parquet_files(targets: Sequence[str]) -> list[Path]:
+    from bundles.errors import NotFoundError
+
+    found: list[Path] = []
+    for target in map(Path, targets):
+        held = sorted(target.rglob("*.parquet")) if target.is_dir() else [target]
+        if not held or not target.exists():
+            raise NotFoundError(
+                f"{target} is neither a parquet file, nor a folder with any, nor a dataset's id (data_…)."
+            )
+        found += held
+    return found
+
+
+def _rows(documents: Sequence[dict[str, Any]]) -> list[list[str]]:
+    return [[str(value) for value in document.values()] for document in documents]

@@ -1,0 +1,109 @@
+"""What all commands share: their common options, where they read and write, and how they print."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+if TYPE_CHECKING:
+    from bundles.catalog import Catalog
+    from sequence.settings import Settings
+
+QUIET_S: Final = 1.0
+"""Progress is shown for what takes longer than this."""
+
+
+class Session:
+    """One run of the command: the common options, and what is opened because of them."""
+
+    def __init__(self) -> None:
+        self.store: str | None = None
+        self.s3_endpoint: str | None = None
+        self.data: str | None = None
+        self.json = False
+        self._started_s = time.monotonic()
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Settings of this run."""
+        from sequence.settings import load_settings
+
+        return load_settings(store=self.store, s3_endpoint=self.s3_endpoint, data=self.data)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The catalog of the configured store."""
+        from bundles.catalog import Catalog
+        from bundles.store import open_store
+
+        return Catalog(open_store(self.settings.store, s3_endpoint=self.settings.s3_endpoint))
+
+    def emit(self, document: Mapping[str, Any] | Sequence[Any], lines: Iterable[str]) -> None:
+        """Print the result: one JSON document under ``--json``, lines for people otherwise."""
+        if self.json:
+            click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        else:
+            for line in lines:
+                click.echo(line)
+
+    def say(self, text: str) -> None:
+        """Tell the user something on stderr."""
+        click.echo(text, err=True)
+
+    def progress(self, text: str) -> None:
+        """Show progress on stderr, once the command has run long enough to make people wonder."""
+        if time.monotonic() - self._started_s > QUIET_S:
+            self.say(text)
+
+
+pass_session = click.make_pass_decorator(Session, ensure=True)
+
+
+def _remember(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    if value:
+        setattr(context.ensure_object(Session), str(parameter.name), value)
+
+
+def common_options() -> list[click.Parameter]:
+    """Options that every command takes, before or after its name; the later one wins."""
+    return [
+        click.Option(
+            ["--store"], metavar="URL", expose_value=False, callback=_remember, help="file:///… or s3://bucket/prefix"
+        ),
+        click.Option(
+            ["--s3-endpoint"], metavar="URL", expose_value=False, callback=_remember, help="S3 server, if not AWS"
+        ),
+        click.Option(
+            ["--data"], metavar="DIR", expose_value=False, callback=_remember, help="Folder that holds the tapes"
+        ),
+        click.Option(["--json"], is_flag=True, expose_value=False, callback=_remember, help="Print one JSON document"),
+    ]
+
+
+class Command(click.Command):
+    """A command with the common options."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.extend(common_options())
+
+
+class Group(click.Group):
+    """A group of such commands."""
+
+    command_class = Command
+
+
+def columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lay out a table: aligned for a terminal, single spaces for a pipe."""
+    table = [header, *rows]
+    if not sys.stdout.isatty():
+        return [" ".join(row) for row in table]
+    widths = [max(len(row[at]) for row in table) for at in range(len(header))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
