@@ -1,8 +1,8 @@
 """Canonical bytes, digests and ids: the one place that turns a document into its name.
 
-Canonical JSON is RFC 8785 (JSON Canonicalization Scheme). That scheme keeps integers exact only up to 2^53 - 1, so every
-field that may be larger (prices, sizes, money, nanoseconds) has the type :data:`Int64` or :data:`UInt64`, which is written as a
-decimal string and read back as an integer.
+Canonical JSON is RFC 8785 (JSON Canonicalization Scheme). That scheme keeps integers exact only up to 2^53 - 1, so
+every field that may be larger (prices, sizes, money, nanoseconds) has the type :data:`Int64` or :data:`UInt64`, which
+is written as a decimal string and read back as an integer.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ LARGEST_EXACT_INTEGER = 2**53 - 1
 
 
 def _read_number(value: object) -> object:
-    """Give each number one Python form: an integral float is the integer it equals, as canonical bytes cannot tell the two."""
+    """Make an integral float the integer it equals: canonical bytes cannot tell the two apart."""
     value = _read_integer(value)
     if isinstance(value, bool):
         raise ValueError("a truth value is not a number")  # noqa: TRY004 -- pydantic reports ValueErrors with their place
@@ -121,7 +121,8 @@ def canonical_json(value: Any) -> bytes:
         return rfc8785.dumps(value)
     except rfc8785.CanonicalizationError as error:
         raise MalformedDocumentError(
-            f"This value has no canonical JSON form: {error}. Give large integers an Int64 field and leave out NaN and infinity."
+            f"This value has no canonical JSON form: {error}. Give large integers an Int64 field and leave "
+            "out NaN and infinity."
         ) from error
 
 
@@ -167,7 +168,11 @@ def explain(error: ValidationError, what: str, locate: Callable[[tuple[int | str
         where = locate(place) if locate else ".".join(map(str, place)) or "the whole document"
         text = {"extra_forbidden": "unknown field", "missing": "required field is missing"}.get(problem["type"])
         text = text or problem["msg"].removeprefix("Value error, ")
-        shown = "" if problem["type"] in {"missing", "extra_forbidden"} or not place else f" (given: {_shorten(problem['input'])})"
+        shown = (
+            ""
+            if problem["type"] in {"missing", "extra_forbidden"} or not place
+            else f" (given: {_shorten(problem['input'])})"
+        )
         lines.append(f"  {where}: {text}{shown}")
     return "\n".join(lines)
 
@@ -187,7 +192,9 @@ def _parse_json(text: bytes | str, what: str) -> Any:
         return fields
 
     def refuse_constant(name: str) -> Any:
-        raise MalformedDocumentError(f"{what} contains {name}, which JSON does not have. Use null where a figure is not defined.")
+        raise MalformedDocumentError(
+            f"{what} contains {name}, which JSON does not have. Use null where a figure is not defined."
+        )
 
     try:
         return json.loads(text, object_pairs_hook=refuse_duplicates, parse_constant=refuse_constant)

@@ -1,6 +1,7 @@
 """Turn the parts of a bundle into its manifest: pure, so the same parts give the same bundle id anywhere.
 
-Only the first eight bytes of a WASM module are looked at here; whether it can be an algo is checked where it can be run.
+Only the first eight bytes of a WASM module are looked at here; whether it can be an algo is checked where it can be
+run.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ def compile_edge(
     """
     if not wasm.startswith(WASM_PREAMBLE):
         raise InvalidModuleError(
-            f"These {len(wasm)} bytes are not a WASM module: they begin with {wasm[:8].hex(' ') or 'nothing'}, not with "
+            f"These {len(wasm)} bytes are not a WASM module: they begin with "
+            f"{wasm[:8].hex(' ') or 'nothing'}, not with "
             f"{WASM_PREAMBLE.hex(' ')}. Give the .wasm file that `sequence build` writes."
         )
     fields = {

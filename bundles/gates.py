@@ -1,4 +1,6 @@
-"""Rules × metrics → verdict, with every check in plain words. Pure: a stored verdict is never trusted, it is derived again.
+"""Metrics and rules in, a verdict out, with every check in plain words.
+
+Pure: a stored verdict is never trusted, it is derived again.
 
 * A run that was cut short says nothing: inconclusive.
 * A bundle that broke during its run fails, whatever else is known.
@@ -73,7 +75,10 @@ def _status_check(evaluation: Evaluation) -> Check:
 def _coverage_checks(rule: StageRule, evaluation: Evaluation) -> tuple[Check, ...]:
     seen, wanted = evaluation.coverage, rule.coverage
     return (
-        Check(f"duration_s {_figure(seen.duration_s)} >= {wanted.min_duration_s}", seen.duration_s >= wanted.min_duration_s),
+        Check(
+            f"duration_s {_figure(seen.duration_s)} >= {wanted.min_duration_s}",
+            seen.duration_s >= wanted.min_duration_s,
+        ),
         Check(f"events {seen.events} >= {wanted.min_events}", seen.events >= wanted.min_events),
     )
 

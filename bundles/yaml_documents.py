@@ -44,13 +44,17 @@ def read_yaml(schema: type[Read], text: str, name: str) -> Read:
         raise MalformedDocumentError(explain(error, name, locate)) from error
 
 
-def _plain(loader: yaml.SafeLoader, node: yaml.Node, path: Path, lines: dict[Path, int], seen: set[int], name: str) -> Any:
+def _plain(
+    loader: yaml.SafeLoader, node: yaml.Node, path: Path, lines: dict[Path, int], seen: set[int], name: str
+) -> Any:
     """Return a node as plain data, noting in ``lines`` where each path begins."""
     lines.setdefault(path, node.start_mark.line + 1)
     if isinstance(node, yaml.ScalarNode):
-        return loader.construct_object(node)  # type: ignore[no-untyped-call]
+        return loader.construct_object(node)
     if id(node) in seen:
-        raise MalformedDocumentError(f"{name}:{node.start_mark.line + 1}: aliases are not supported. Write the value out.")
+        raise MalformedDocumentError(
+            f"{name}:{node.start_mark.line + 1}: aliases are not supported. Write the value out."
+        )
     seen.add(id(node))
     if isinstance(node, yaml.SequenceNode):
         return [_plain(loader, item, (*path, at), lines, seen, name) for at, item in enumerate(node.value)]

@@ -21,7 +21,9 @@ def open_store(url: str, *, s3_endpoint: str | None = None) -> ObjectStore:
     """
     parts = urlsplit(url)
     if parts.query or parts.fragment or parts.username or parts.password:
-        raise InvalidInputError(f"The store address {parts.scheme}://{parts.hostname or ''}{parts.path} has parts it cannot have. {_FORMS}")
+        raise InvalidInputError(
+            f"The store address {parts.scheme}://{parts.hostname or ''}{parts.path} has parts it cannot have. {_FORMS}"
+        )
     if parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path not in {"", "/"}:
         return DirectoryStore(Path(unquote(parts.path)))
     if parts.scheme == "s3" and parts.netloc:

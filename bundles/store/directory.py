@@ -1,7 +1,7 @@
 """A store in a directory: atomic and durable with nothing but a POSIX file system.
 
-Create-once is a temporary file, fsync, and a hard link, which fails if the name exists. A swap is a rename under a lock file.
-Both end with an fsync of the directory, so that what was reported as written is there after a power cut.
+Create-once is a temporary file, fsync, and a hard link, which fails if the name exists. A swap is a rename under a
+lock file. Both end with an fsync of the directory, so that what was reported as written is there after a power cut.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ class DirectoryStore:
             if not created:
                 self._sync_directory(path.parent)  # another writer's link may not be durable yet
         if not created and self._read(key) != content:
-            raise NameTakenError(f"{key} in {self.url} already holds other content and never changes. Choose another name.")
+            raise NameTakenError(
+                f"{key} in {self.url} already holds other content and never changes. Choose another name."
+            )
         return created
 
     def get_versioned(self, key: str) -> tuple[bytes, str] | None:

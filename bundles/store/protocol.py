@@ -1,6 +1,7 @@
 """What a store promises, and which keys it takes.
 
-The two conditional writes are all the coordination there is: ids, ledger entries and heads are races that exactly one writer wins.
+The two conditional writes are all the coordination there is: ids, ledger entries and heads are races that exactly one
+writer wins.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class ObjectStore(Protocol):
         """Return content and version of a key, or None if there is no such key."""
 
     def compare_and_swap(self, key: str, content: bytes, expected_version: str | None) -> str:
-        """Replace the content if the version is still the expected one (None: if the key is absent); return the new version.
+        """Replace the content if its version is still the expected one (None: if absent); return the new version.
 
         Raises:
             ConflictError: someone else wrote first; read again and decide again.
@@ -55,7 +56,8 @@ def check_key(key: str) -> str:
     """
     if not _KEY.fullmatch(key):
         raise InvalidInputError(
-            f"{key!r} cannot be a key of the store: use up to 16 relative path segments of letters, digits, '.', '_' and '-', "
+            f"{key!r} cannot be a key of the store: use up to 16 relative path segments of letters, digits, "
+            "'.', '_' and '-', "
             "none beginning with a dot."
         )
     return key
@@ -64,7 +66,9 @@ def check_key(key: str) -> str:
 def check_prefix(prefix: str) -> str:
     """Return the prefix if some key could begin with it."""
     if not _PREFIX.fullmatch(prefix):
-        raise InvalidInputError(f"{prefix!r} cannot begin a key of the store: use relative path segments without leading dots.")
+        raise InvalidInputError(
+            f"{prefix!r} cannot begin a key of the store: use relative path segments without leading dots."
+        )
     return prefix
 
 

@@ -1,7 +1,8 @@
 """A store in an S3 bucket: conditional writes by ``If-None-Match: *`` and ``If-Match``.
 
-An answer 412 means that the key exists or has changed; 409, 429, 5xx and timeouts mean "ask again". A server that ignores
-the conditions would let two writers win one race, so before its first write a store proves with a probe key that this one does not.
+An answer 412 means that the key exists or has changed; 409, 429, 5xx and timeouts mean "ask again". A server that
+ignores the conditions would let two writers win one race, so before its first write a store proves with a probe key
+that this one does not.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import boto3
@@ -22,6 +24,7 @@ from bundles.store.protocol import check_key, check_prefix, is_own_name
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef
 
 Answer = TypeVar("Answer")
 
@@ -98,7 +101,8 @@ class S3Store:
     def compare_and_swap(self, key: str, content: bytes, expected_version: str | None) -> str:
         """Replace the content if the version is still the expected one; return the new version.
 
-        When an attempt got no answer and the next one conflicts, finding the new content in place counts as having written it.
+        When an attempt got no answer and the next one conflicts, finding the new content in place counts as having
+        written it.
         """
         check_key(key)
         self._prove_conditions()
@@ -115,21 +119,25 @@ class S3Store:
             found = self._read(key) if attempts > 1 else None
             if found is not None and found[0] == content:
                 return found[1]
-            raise ConflictError(f"{key} in {self.url} was changed by someone else. Read it again and decide again.") from None
+            raise ConflictError(
+                f"{key} in {self.url} was changed by someone else. Read it again and decide again."
+            ) from None
 
     def list(self, prefix: str) -> Iterator[str]:
         """Yield the keys that begin with a prefix, in order of their bytes, a thousand for each request."""
-        full, token = self._prefix + check_prefix(prefix), ""
+        following: dict[str, str] = {}
         while True:
-            following = {"ContinuationToken": token} if token else {}
-            page = self._ask(lambda more=following: self._client.list_objects_v2(Bucket=self._bucket, Prefix=full, **more))  # type: ignore[misc]
+            page = self._ask(partial(self._list_page, self._prefix + check_prefix(prefix), following))
             for item in page.get("Contents", ()):
                 key = item["Key"].removeprefix(self._prefix)
                 if not is_own_name(key):
                     yield key
-            token = page.get("NextContinuationToken", "")
-            if not token:
+            if not page.get("NextContinuationToken"):
                 return
+            following = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def _list_page(self, full_prefix: str, following: dict[str, str]) -> ListObjectsV2OutputTypeDef:
+        return self._client.list_objects_v2(Bucket=self._bucket, Prefix=full_prefix, **following)  # type: ignore[arg-type]
 
     def _read(self, key: str) -> tuple[bytes, str] | None:
         def read() -> tuple[bytes, str]:
@@ -146,7 +154,8 @@ class S3Store:
     def _put(self, key: str, content: bytes, *, if_absent: bool = False, if_version: str | None = None) -> str:
         """Write one object under a condition.
 
-        The server's answer to a failed ``If-Match`` on an absent key is 404 or 412; both mean that the condition failed.
+        The server's answer to a failed ``If-Match`` on an absent key is 404 or 412; both mean that the condition
+        failed.
         """
         condition = {"IfNoneMatch": "*"} if if_absent else {"IfMatch": if_version or ""}
         try:
@@ -163,16 +172,20 @@ class S3Store:
         return answer["ETag"]
 
     def _prove_conditions(self) -> None:
-        """Prove once that the server refuses to overwrite under either condition, and that it leaves the content alone."""
+        """Prove once that the server refuses to overwrite under either condition."""
         with self._proof:
             if self._proven:
                 return
             self._probe(lambda: self._put(_PROBE, _PROBE_CONTENT, if_absent=True))
             honoured = not self._probe(lambda: self._put(_PROBE, _PROBE_CONTENT + b"2", if_absent=True))
-            honoured = not self._probe(lambda: self._put(_PROBE, _PROBE_CONTENT + b"3", if_version='"' + "0" * 32 + '"')) and honoured
+            honoured = (
+                not self._probe(lambda: self._put(_PROBE, _PROBE_CONTENT + b"3", if_version='"' + "0" * 32 + '"'))
+                and honoured
+            )
             if not honoured:
                 raise UnreachableError(
-                    f"The S3 server {self._address()} ignores conditional writes, so two writers could both win. Nothing was written "
+                    f"The S3 server {self._address()} ignores conditional writes, so two writers could both "
+                    "win. Nothing was written "
                     "but a probe. Use a server that honours If-None-Match and If-Match on PutObject."
                 )
             self._proven = True
@@ -216,8 +229,10 @@ class S3Store:
 
     def _unreachable(self, reason: str) -> UnreachableError:
         return UnreachableError(
-            f"The store {self.url} at {self._address()} cannot be used: {reason.rstrip('.')}. Check SEQUENCE_STORE, SEQUENCE_S3_ENDPOINT, "
-            "the bucket's name and the credentials (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), then run the command again."
+            f"The store {self.url} at {self._address()} cannot be used: {reason.rstrip('.')}. Check "
+            "SEQUENCE_STORE, SEQUENCE_S3_ENDPOINT, "
+            "the bucket's name and the credentials (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), then run the "
+            "command again."
         )
 
     def _address(self) -> str:

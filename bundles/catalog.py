@@ -1,0 +1,369 @@
+"""Register and find: blobs, artifacts, bundles, datasets, evaluations, and the policy and roster in force.
+
+Blobs go first, then the ledger, the reference last: what a reference names is whole, and a crash before it leaves
+nothing that counts. The same call again completes what was begun. Whatever is read is verified against the digest that
+names it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final, TypeVar
+
+from pydantic import TypeAdapter
+
+from bundles.approvals import Roster
+from bundles.canonical import ID_HEX_DIGITS, SHORTEST_PREFIX, Document, digest_of, read_document, short_id
+from bundles.entries import Evaluated
+from bundles.errors import (
+    AmbiguousIdError,
+    IntegrityError,
+    InvalidInputError,
+    MalformedDocumentError,
+    NameTakenError,
+    NotFoundError,
+)
+from bundles.evidence import Dataset, Evaluation
+from bundles.ledger import Ledger
+from bundles.manifests import BUNDLE, Artifact, BlobRef, Bundle, EdgeBundle
+from bundles.policy import Policy, default_policy
+from bundles.store.protocol import ObjectStore
+
+Read = TypeVar("Read")
+
+POLICY_HEAD: Final = "heads/policy"
+ROSTER_HEAD: Final = "heads/roster"
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_WHAT: Final = {"bundles": ("bun", "bundle"), "datasets": ("data", "dataset"), "evaluations": ("eval", "evaluation")}
+
+
+class Catalog:
+    """Everything of a store that has a name."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self.store = store
+        self.ledger = Ledger(store)
+
+    # Blobs
+
+    def put_blob(self, content: bytes) -> BlobRef:
+        """Keep some bytes under their digest."""
+        digest = digest_of(content)
+        try:
+            self.store.put_if_absent(blob_key(digest), content)
+        except NameTakenError as error:
+            raise _corrupt(digest) from error
+        return BlobRef(digest=digest, size_bytes=len(content))
+
+    def blob(self, digest: str) -> bytes:
+        """Return the bytes with a digest.
+
+        Raises:
+            NotFoundError: they are not in the store.
+            IntegrityError: the stored bytes have another digest.
+
+        """
+        content = self.store.get(blob_key(digest))
+        if digest_of(content) != digest:
+            raise _corrupt(digest)
+        return content
+
+    # Artifacts
+
+    def register_artifact(
+        self, artifact_id: str, files: dict[str, bytes], note: str = "", parents: Iterable[str] = ()
+    ) -> Artifact:
+        """Bind an artifact id to files, a note and parents, for ever.
+
+        Raises:
+            NameTakenError: the id is bound to other content.
+            NotFoundError: a parent is not registered.
+
+        """
+        refs = {name: BlobRef(digest=digest_of(content), size_bytes=len(content)) for name, content in files.items()}
+        fields = {"id": artifact_id, "note": note, "files": refs, "parents": tuple(parents)}
+        artifact = read_document(Artifact, fields, f"Artifact {artifact_id}")
+        self._require_artifacts(artifact.parents)
+        for content in files.values():
+            self.put_blob(content)
+        self._bind("artifacts", artifact.id, artifact)
+        return artifact
+
+    def artifact(self, artifact_id: str) -> Artifact:
+        """Return an artifact by its whole id."""
+        artifact = self._document("artifacts", artifact_id, Artifact)
+        return self._same_id("artifacts", artifact_id, artifact.id, artifact)
+
+    def artifacts(self) -> list[Artifact]:
+        """Return all artifacts in the order of their ids."""
+        return [self.artifact(name) for name in self._ids("artifacts")]
+
+    # Bundles
+
+    def register_bundle(self, manifest: Bundle, *, author: str, blobs: Iterable[bytes] = (), now_ns: int) -> str:
+        """Keep a manifest and begin its history; return the bundle's id.
+
+        Registering again changes nothing: the first author stays the author.
+
+        Raises:
+            NotFoundError: a cited artifact or a blob of the manifest is neither registered nor given.
+
+        """
+        if not author.strip():
+            raise InvalidInputError("A bundle has an author, who may not approve it. Give a name.")
+        self._require_artifacts(manifest.artifacts)
+        for content in blobs:
+            self.put_blob(content)
+        if isinstance(manifest, EdgeBundle):
+            self._require_wasm(manifest)
+        bundle_id = manifest.bundle_id
+        digest = self.put_blob(manifest.canonical()).digest
+        self.ledger.register(bundle_id, manifest=digest, author=author.strip(), at_ns=now_ns)
+        self._bind("bundles", bundle_id, manifest)
+        return bundle_id
+
+    def resolve_bundle(self, id_or_prefix: str) -> str:
+        """Return the whole id of a bundle; see `resolve`."""
+        return self._resolve("bundles", id_or_prefix)
+
+    def bundle(self, id_or_prefix: str) -> Bundle:
+        """Return a manifest by id or unique prefix."""
+        bundle_id = self.resolve_bundle(id_or_prefix)
+        manifest = self._document("bundles", bundle_id, BUNDLE)
+        return self._same_id("bundles", bundle_id, manifest.bundle_id, manifest)
+
+    def bundle_ids(self) -> list[str]:
+        """Return the ids of all bundles, in order, without reading their manifests."""
+        return self._ids("bundles")
+
+    # Datasets
+
+    def register_dataset(self, dataset: Dataset) -> str:
+        """Keep a dataset and return its id."""
+        self._bind("datasets", dataset.dataset_id, dataset)
+        return dataset.dataset_id
+
+    def dataset(self, id_or_prefix: str) -> Dataset:
+        """Return a dataset by id or unique prefix."""
+        dataset_id = self._resolve("datasets", id_or_prefix)
+        dataset = self._document("datasets", dataset_id, Dataset)
+        return self._same_id("datasets", dataset_id, dataset.dataset_id, dataset)
+
+    def datasets(self) -> list[Dataset]:
+        """Return all datasets in the order of their ids."""
+        return [self.dataset(name) for name in self._ids("datasets")]
+
+    # Evaluations
+
+    def record_evaluation(
+        self, evaluation: Evaluation, outputs: Iterable[bytes], *, runner: str, now_ns: int, again: bool = False
+    ) -> str:
+        """Keep an evaluation with its outputs, write it into its bundle's ledger and return its id.
+
+        Recording the same again changes nothing, unless ``again`` asks for a further ledger entry, which makes it the
+        latest. An interrupted run is kept as blobs only: its inputs may yet have a complete outcome, and an id has
+        one.
+
+        Raises:
+            NotFoundError: its bundle or a dataset is not registered, or an output was not given.
+            IntegrityError: the same inputs are recorded with another outcome.
+
+        """
+        eval_id, bundle_id = evaluation.eval_id, short_id("bun", evaluation.inputs.bundle)
+        if not runner.strip():
+            raise InvalidInputError("An evaluation names who ran it. Give the runner's name.")
+        self._require("bundles", bundle_id, evaluation.inputs.bundle)
+        for dataset in evaluation.inputs.datasets:
+            self._require("datasets", short_id("data", dataset), dataset)
+        given = {digest_of(content): content for content in outputs}
+        for name, ref in evaluation.outputs.items():
+            if ref.digest not in given:
+                raise NotFoundError(
+                    f"The output {name} of {eval_id} ({ref.digest}) was not given. Give the bytes of every output."
+                )
+        if self._exists("evaluations", eval_id):
+            self._require_same_outcome(self.evaluation(eval_id), evaluation)
+        for content in given.values():
+            self.put_blob(content)
+        self.put_blob(evaluation.canonical())
+        if evaluation.status != "interrupted":
+            self.ledger.record(bundle_id, evaluation, runner=runner.strip(), at_ns=now_ns, again=again)
+            self._bind("evaluations", eval_id, evaluation)
+        return eval_id
+
+    def resolve_evaluation(self, id_or_prefix: str) -> str:
+        """Return the whole id of an evaluation."""
+        return self._resolve("evaluations", id_or_prefix)
+
+    def evaluation(self, id_or_prefix: str) -> Evaluation:
+        """Return an evaluation by id or unique prefix."""
+        eval_id = self.resolve_evaluation(id_or_prefix)
+        evaluation = self._document("evaluations", eval_id, Evaluation)
+        return self._same_id("evaluations", eval_id, evaluation.eval_id, evaluation)
+
+    def evaluations(self, bundle_id: str | None = None) -> list[Evaluation]:
+        """Return all evaluations by id, or those of one bundle in the order of its ledger, the latest last."""
+        if bundle_id is None:
+            return [self.evaluation(name) for name in self._ids("evaluations")]
+        entries = self.ledger.history(self.resolve_bundle(bundle_id))
+        latest_first = [entry.body for entry in reversed(entries) if isinstance(entry.body, Evaluated)]
+        records = dict.fromkeys(body.record for body in latest_first)
+        return [self.read(record, Evaluation) for record in reversed(records)]
+
+    # Policy and roster
+
+    def policy(self) -> Policy:
+        """Return the policy in force: the one that the store names, else the one that is shipped."""
+        return self._at_head(POLICY_HEAD, Policy) or default_policy()
+
+    def install_policy(self, policy: Policy) -> str:
+        """Put a policy into force and return its digest."""
+        return self._move_head(POLICY_HEAD, policy)
+
+    def roster(self) -> Roster:
+        """Return the roster in force; nobody is on it until one is installed."""
+        return self._at_head(ROSTER_HEAD, Roster) or Roster()
+
+    def install_roster(self, roster: Roster) -> str:
+        """Put a roster into force and return its digest."""
+        return self._move_head(ROSTER_HEAD, roster)
+
+    def read(self, digest: str, schema: type[Read] | TypeAdapter[Read]) -> Read:
+        """Return the document with a digest; IntegrityError if the blob is another or is no such document."""
+        content = self.blob(digest)
+        try:
+            return read_document(schema, content, blob_key(digest))
+        except MalformedDocumentError as error:
+            raise IntegrityError(f"{error}\n{_REMEDY}") from error
+
+    def _at_head(self, head: str, schema: type[Read]) -> Read | None:
+        found = self.store.get_versioned(head)
+        return None if found is None else self.read(_read_digest(head, found[0]), schema)
+
+    def _move_head(self, head: str, document: Document) -> str:
+        digest = self.put_blob(document.canonical()).digest
+        found = self.store.get_versioned(head)
+        if found is None or found[0] != digest.encode():
+            self.store.compare_and_swap(head, digest.encode(), found[1] if found else None)
+        return digest
+
+    def _require_artifacts(self, artifact_ids: Iterable[str]) -> None:
+        missing = [name for name in artifact_ids if not self._exists("artifacts", name)]
+        if missing:
+            raise NotFoundError(
+                f"No artifact {', '.join(missing)} is registered. Register it first: sequence artifact "
+                f"register {missing[0]} FILE…"
+            )
+
+    def _require(self, kind: str, name: str, digest: str) -> None:
+        known = self._digest_of_ref(kind, name)
+        if known != digest:
+            raise IntegrityError(f"{ref_key(kind, name)} names {known}, not {digest}. {_REMEDY}")
+
+    def _require_wasm(self, manifest: EdgeBundle) -> None:
+        try:
+            self.blob(manifest.wasm.digest)
+        except NotFoundError as error:
+            raise NotFoundError(
+                f"The WASM module {manifest.wasm.digest} of {manifest.bundle_id} is not in the store. Give its bytes."
+            ) from error
+
+    def _require_same_outcome(self, known: Evaluation, given: Evaluation) -> None:
+        if known != given:
+            differing = [name for name in Evaluation.model_fields if getattr(known, name) != getattr(given, name)]
+            raise IntegrityError(
+                f"Evaluation {given.eval_id} is recorded with another outcome for the same inputs: "
+                f"{', '.join(differing)} differ. "
+                "The bundle or the engine is not deterministic; find out why before trusting either."
+            )
+
+    def _bind(self, kind: str, name: str, document: Document) -> None:
+        digest = self.put_blob(document.canonical()).digest
+        try:
+            self.store.put_if_absent(ref_key(kind, name), digest.encode())
+        except NameTakenError as error:
+            raise NameTakenError(
+                f"{name} is bound to other content ({self._digest_of_ref(kind, name)}) and ids never move. "
+                "Choose another id."
+            ) from error
+
+    def _exists(self, kind: str, name: str) -> bool:
+        return self.store.get_versioned(ref_key(kind, name)) is not None
+
+    def _digest_of_ref(self, kind: str, name: str) -> str:
+        found = self.store.get_versioned(ref_key(kind, name))
+        if found is None:
+            singular = kind.removesuffix("s")
+            raise NotFoundError(
+                f"No {singular} {name} in {self.store.url}. List what there is, or check the address of the store."
+            )
+        return _read_digest(ref_key(kind, name), found[0])
+
+    def _document(self, kind: str, name: str, schema: type[Read] | TypeAdapter[Read]) -> Read:
+        digest = self._digest_of_ref(kind, name)
+        try:
+            return self.read(digest, schema)
+        except NotFoundError as error:
+            raise IntegrityError(
+                f"{ref_key(kind, name)} names {digest}, but {blob_key(digest)} is missing. {_REMEDY}"
+            ) from error
+
+    @staticmethod
+    def _same_id(kind: str, name: str, own: str, document: Read) -> Read:
+        if own != name:
+            raise IntegrityError(f"{ref_key(kind, name)} leads to {own}. {_REMEDY}")
+        return document
+
+    def _ids(self, kind: str, beginning: str = "") -> list[str]:
+        prefix = f"refs/{kind}/"
+        return [key.removeprefix(prefix) for key in self.store.list(prefix + beginning)]
+
+    def _resolve(self, kind: str, id_or_prefix: str) -> str:
+        short, singular = _WHAT[kind]
+        if not re.fullmatch(rf"{short}_[0-9a-f]{{{SHORTEST_PREFIX},{ID_HEX_DIGITS}}}", id_or_prefix):
+            raise InvalidInputError(
+                f"{id_or_prefix!r} is not the id of a {singular}: write {short}_ and at least {SHORTEST_PREFIX} "
+                f"(at most {ID_HEX_DIGITS}) of its hex digits."
+            )
+        found = self._ids(kind, id_or_prefix)
+        if not found:
+            raise NotFoundError(
+                f"No {singular} {id_or_prefix} in {self.store.url}. List what there is, or check the address "
+                "of the store."
+            )
+        if len(found) > 1:
+            raise AmbiguousIdError(
+                f"{id_or_prefix} fits {len(found)} {kind}: {', '.join(found[:10])}. Write more digits."
+            )
+        return found[0]
+
+
+_REMEDY: Final = "Restore the store from a backup and run `audit verify`."
+
+
+def blob_key(digest: str) -> str:
+    """Return the key of a blob."""
+    if not _DIGEST.fullmatch(digest):
+        raise InvalidInputError(f"{digest!r} is not a digest: write sha256: and 64 hex digits.")
+    digits = digest.removeprefix("sha256:")
+    return f"cas/sha256/{digits[:2]}/{digits[2:]}"
+
+
+def ref_key(kind: str, name: str) -> str:
+    """Return the key that binds an id to a digest."""
+    return f"refs/{kind}/{name}"
+
+
+def _read_digest(key: str, content: bytes) -> str:
+    text = content.decode("ascii", errors="replace")
+    if not _DIGEST.fullmatch(text):
+        raise IntegrityError(f"{key} does not hold a digest. {_REMEDY}")
+    return text
+
+
+def _corrupt(digest: str) -> IntegrityError:
+    return IntegrityError(
+        f"The bytes stored at {blob_key(digest)} do not have that digest; they were changed. {_REMEDY}"
+    )
