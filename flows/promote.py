@@ -1,0 +1,165 @@
+"""Flow `promote`: checks ladder and evidence, asks a person, records.
+
+The answer that wakes this flow is only text: anyone who reaches Prefect's API can send one. Whether it counts, and
+whether the bundle moves, is decided by `bundles.promotion` from the store.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Literal
+
+from prefect import flow, get_run_logger, runtime
+from prefect.flow_runs import pause_flow_run, suspend_flow_run
+from prefect.input import RunInput
+from pydantic import BaseModel, Field
+
+from bundles.approvals import NAMESPACE, Approval, Statement
+from bundles.errors import RefusedError
+from bundles.ladder import Decision
+from flows.outcome import completed, failed
+from tasks.promotion import check_promotion, record_promotion
+from tasks.publish import artifact_key, bullets, checklist, inline, publish_markdown
+
+
+class ApprovalForm(RunInput):
+    """What an approver fills in."""
+
+    decision: Literal["approve", "deny"] = Field(description="Approve or deny the promotion described above.")
+    approver: str = Field(description="Your name as the roster has it; the bundle's author cannot approve.")
+    notes: str = Field(default="", description="Why; kept in the ledger.")
+    signature: str = Field(
+        default="",
+        description="The armored SSH signature of the statement; needed where the policy asks for signed approvals.",
+        json_schema_extra={"format": "textarea"},
+    )
+
+
+class Promoted(BaseModel):
+    """What a promotion came to."""
+
+    bundle: str
+    stage: str
+    ledger_seq: int | None
+    approvers: tuple[str, ...]
+
+
+@flow(
+    name="promote",
+    flow_run_name="promote {bundle} to {stage}",
+    description="Checks ladder and evidence, waits for a person's approval, and records the promotion.",
+)
+def promote(
+    bundle: str,
+    evaluations: list[str],
+    requested_by: str,
+    target: Literal["edge", "sor", "assignment"] = "edge",
+    stage: Literal["replay", "shadow", "sandbox", "live", "scaled"] = "replay",
+    notes: str = "",
+    wait_hours: float = 72,
+    store: str | None = None,
+) -> Promoted:
+    """Promote a bundle by one stage.
+
+    Args:
+        bundle: Id of the bundle, or a unique prefix of it.
+        evaluations: Ids of the evaluations that justify the promotion.
+        requested_by: Who asks for the promotion.
+        target: The ladder: the kind of the bundle.
+        stage: Where the bundle shall stand. Shadow is for edge bundles, sandbox for SOR and assignment policies.
+        notes: Why; shown to the approver and kept in the ledger.
+        wait_hours: How long to wait for each approval before the request lapses.
+        store: Address of the store (file:///… or s3://bucket/prefix). Empty: SEQUENCE_STORE of the worker.
+
+    """
+    approvals: list[Approval] = []
+    request = (bundle, target, stage, evaluations)
+    decision = check_promotion(*request, approvals, notes=notes, store=store)
+    publish_markdown(
+        _request_markdown(bundle, stage, requested_by, notes, decision),
+        key=artifact_key("promotion", bundle, stage),
+        description=f"Promotion of {bundle} to {stage}",
+    )
+    # One answer after another, until enough of them count. Deployed, the process ends at each question and this body
+    # runs again at each answer: nothing before the record below may write to the store. The key names what is agreed
+    # to, so that an answer to another statement (other evidence, another policy) is never read as one to this.
+    wait = suspend_flow_run if runtime.deployment.id else pause_flow_run
+    asked, objection = 0, ""
+    while decision.decision == "pending":
+        asked += 1
+        form = ApprovalForm.with_initial_data(
+            description=_question(
+                _request_markdown(bundle, stage, requested_by, notes, decision), decision.statement, objection
+            )
+        )
+        answer = wait(
+            wait_for_input=form,
+            timeout=round(wait_hours * 3600),
+            key=f"approval-{asked}-{decision.statement.digest().removeprefix('sha256:')[:16]}",
+        )
+        if answer.decision == "deny":
+            return _denied(answer, bundle, stage)
+        approval = _approval(answer, decision.statement)
+        after = check_promotion(*request, [*approvals, approval], notes=notes, store=store)
+        without = check_promotion(*request, approvals, notes=notes, store=store)
+        if after.decision == "refused" and without.decision == "pending":
+            objection = "\n".join(after.unmet)
+            get_run_logger().warning("This answer does not count:\n%s", objection)
+            decision = without
+        else:
+            approvals.append(approval)
+            decision, objection = after, ""
+    if decision.decision == "refused":
+        return _refused(bundle, stage, decision.unmet)
+    result = record_promotion(*request, approvals, notes=notes, requested_by=requested_by, store=store)
+    if result.decision != "promoted":
+        return _refused(bundle, stage, result.unmet)
+    approvers = tuple(approval.approver for approval in approvals)
+    promoted = Promoted(bundle=bundle, stage=result.stage, ledger_seq=result.ledger_seq, approvers=approvers)
+    return completed(promoted, f"{bundle} is at stage {result.stage} (ledger entry {result.ledger_seq})")
+
+
+def _approval(answer: ApprovalForm, statement: Statement) -> Approval:
+    signature = answer.signature.strip()
+    return Approval(
+        approver=answer.approver,
+        notes=answer.notes,
+        statement=statement.digest(),
+        kind="signed" if signature else "typed",
+        signature=f"{signature}\n" if signature else "",
+        at_ns=time.time_ns(),
+    )
+
+
+def _refused(bundle: str, stage: str, unmet: tuple[str, ...]) -> Promoted:
+    reasons = "\n".join(f"- {reason}" for reason in unmet)
+    ended: Promoted = failed(RefusedError(f"{bundle} is not promoted to {stage}:\n{reasons}", unmet), name="Refused")
+    return ended
+
+
+def _denied(answer: ApprovalForm, bundle: str, stage: str) -> Promoted:
+    why = ": ".join(filter(None, (f"denied in the name of {answer.approver}", answer.notes)))
+    ended: Promoted = failed(RefusedError(f"{bundle} is not promoted to {stage}: {why}", (why,)), name="Denied")
+    return ended
+
+
+def _request_markdown(bundle: str, stage: str, requested_by: str, notes: str, decision: Decision) -> str:
+    parts = [
+        f"## Promote {inline(bundle)} to {stage}",
+        f"Asked for by {inline(requested_by)}{': ' + inline(notes) if notes else ''}.",
+    ]
+    if decision.checks:
+        parts += ["### Evidence", checklist(decision.checks)]
+    if decision.unmet:
+        parts += ["### Open" if decision.decision == "pending" else "### Refused", bullets(decision.unmet)]
+    return "\n\n".join(parts)
+
+
+def _question(request: str, statement: Statement, objection: str) -> str:
+    text = statement.canonical().decode()
+    objections = f"**The last answer does not count:**\n\n{bullets(objection.splitlines())}\n\n" if objection else ""
+    return (
+        f"{objections}{request}\n\n### What you approve\n\n```json\n{text}\n```\n\n"
+        f"Sign it with your key of the roster and paste the result below:\n\n"
+        f"```sh\nprintf %s '{text}' | ssh-keygen -Y sign -n {NAMESPACE} -f ~/.ssh/id_ed25519\n```"
+    )

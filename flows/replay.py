@@ -1,0 +1,61 @@
+"""Flow `replay-evaluation`: one bundle on one dataset, with verdict, metrics and report."""
+
+from __future__ import annotations
+
+from prefect import flow
+from pydantic import BaseModel
+
+from flows.outcome import completed
+from tasks.evaluate import judge, run_replay_evaluation
+from tasks.places import data_root
+from tasks.publish import artifact_key, checklist, publish_markdown, publish_metrics
+
+
+class Judged(BaseModel):
+    """What a replay came to."""
+
+    eval_id: str
+    bundle: str
+    verdict: str
+    unmet: tuple[str, ...]
+
+
+@flow(
+    name="replay-evaluation",
+    flow_run_name="replay {bundle} on {dataset}",
+    description="Replays a bundle on recorded market data and judges it by the policy's gate.",
+)
+def replay_evaluation(
+    bundle: str,
+    dataset: str,
+    seed: int = 42,
+    runner: str = "prefect",
+    force: bool = False,
+    data: str | None = None,
+    store: str | None = None,
+) -> Judged:
+    """Evaluate a bundle by replay.
+
+    Args:
+        bundle: Id of the bundle, or a unique prefix of it.
+        dataset: Id of the dataset, or a unique prefix of it.
+        seed: Seed of everything random in the simulation.
+        runner: Who runs the evaluation, as the ledger shall say.
+        force: Run again although a record of the same inputs exists; the results must be equal.
+        data: Folder of the tapes. Empty: SEQUENCE_DATA of the worker.
+        store: Address of the store (file:///… or s3://bucket/prefix). Empty: SEQUENCE_STORE of the worker.
+
+    """
+    evaluation = run_replay_evaluation(
+        bundle, dataset, data=data_root(data), seed=seed, runner=runner, force=force, store=store
+    )
+    gate = judge(evaluation, store=store)
+    publish_metrics(evaluation)
+    publish_markdown(
+        f"## {evaluation.eval_id}: {gate.verdict}\n\n{checklist(gate.checks)}\n\nResult `{evaluation.result_digest}`",
+        key=artifact_key("gate", evaluation.eval_id),
+        description=f"Gate of {evaluation.eval_id}: {gate.verdict}",
+    )
+    unmet = tuple(check.text for check in gate.checks if check.ok is not True and not check.dry_run)
+    judged = Judged(eval_id=evaluation.eval_id, bundle=bundle, verdict=gate.verdict, unmet=unmet)
+    return completed(judged, f"{evaluation.eval_id}: {gate.verdict}")

@@ -1,0 +1,54 @@
+"""Steps that judge a bundle: run the replay, derive the verdict."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from evals.replay import evaluate_replay
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+
+from bundles.canonical import short_id
+from bundles.errors import RefusedError
+from bundles.evidence import Evaluation
+from bundles.gates import GateResult, evaluate_gate
+from bundles.stages import STAGES
+from tasks.places import open_catalog
+
+
+@task(task_run_name="replay {bundle} on {dataset}", cache_policy=NO_CACHE)
+def run_replay_evaluation(
+    bundle: str, dataset: str, *, data: Path, seed: int, runner: str, force: bool, store: str | None
+) -> Evaluation:
+    """Replay a bundle on a dataset and record the evaluation; the same inputs return the first record unless forced."""
+    log = get_run_logger()
+    evaluation = evaluate_replay(
+        open_catalog(store),
+        bundle=bundle,
+        dataset=dataset,
+        data_root=data,
+        seed=seed,
+        runner=runner,
+        now_ns=time.time_ns(),
+        force=force,
+        progress=log.info,
+    )
+    log.info("%s: %s, result %s", evaluation.eval_id, evaluation.status, evaluation.result_digest)
+    return evaluation
+
+
+@task(task_run_name="judge", cache_policy=NO_CACHE)
+def judge(evaluation: Evaluation, *, store: str | None) -> GateResult:
+    """Judge an evaluation by the policy of the store, for the first stage that takes its kind as evidence."""
+    catalog = open_catalog(store)
+    bundle = catalog.bundle(short_id("bun", evaluation.inputs.bundle))
+    policy = catalog.policy()
+    for stage in STAGES[bundle.kind]:
+        rule = policy.rule(bundle.kind, stage)
+        if rule and rule.evidence == evaluation.inputs.kind:
+            return evaluate_gate(rule, evaluation)
+    raise RefusedError(
+        f"No stage of the {bundle.kind} ladder takes a {evaluation.inputs.kind} evaluation as evidence under policy "
+        f"{policy.name}. Choose another kind of evaluation."
+    )
