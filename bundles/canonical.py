@@ -95,7 +95,8 @@ Number = Annotated[
 class Part(BaseModel):
     """Base of everything inside a document: frozen, and no field that the schema does not name."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Validators are built when a model is first used: importing all of them would double the start of the command.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Document(Part):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, StringConstraints, TypeAdapter, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
 
 from bundles.canonical import Digest, Document, Int64, Part, short_id
 from bundles.mm_types import MmConfig, MmRiskLimits
@@ -119,5 +119,7 @@ class AssignmentBundle(Document):
 Bundle: TypeAlias = EdgeBundle | SorBundle | AssignmentBundle
 """Any of the three kinds."""
 
-BUNDLE: TypeAdapter[Bundle] = TypeAdapter(Annotated[Bundle, Field(discriminator="kind")])
+BUNDLE: TypeAdapter[Bundle] = TypeAdapter(
+    Annotated[Bundle, Field(discriminator="kind")], config=ConfigDict(defer_build=True)
+)
 """Reads a manifest of whichever kind it says it is."""

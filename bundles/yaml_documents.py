@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from bundles.canonical import explain
 from bundles.errors import MalformedDocumentError
+
+if TYPE_CHECKING:
+    import yaml
 
 Read = TypeVar("Read")
 Path = tuple[int | str, ...]
@@ -21,6 +23,8 @@ def read_yaml(schema: type[Read], text: str, name: str) -> Read:
         MalformedDocumentError: bad YAML, a key given twice, an alias, or anything that the schema does not know.
 
     """
+    import yaml  # noqa: PLC0415 -- most commands read no YAML
+
     loader = yaml.SafeLoader(text)
     lines: dict[Path, int] = {}
     try:
@@ -49,19 +53,21 @@ def _plain(
 ) -> Any:
     """Return a node as plain data, noting in ``lines`` where each path begins."""
     lines.setdefault(path, node.start_mark.line + 1)
-    if isinstance(node, yaml.ScalarNode):
+    from yaml import ScalarNode, SequenceNode  # noqa: PLC0415 -- as above
+
+    if isinstance(node, ScalarNode):
         return loader.construct_object(node)
     if id(node) in seen:
         raise MalformedDocumentError(
             f"{name}:{node.start_mark.line + 1}: aliases are not supported. Write the value out."
         )
     seen.add(id(node))
-    if isinstance(node, yaml.SequenceNode):
+    if isinstance(node, SequenceNode):
         return [_plain(loader, item, (*path, at), lines, seen, name) for at, item in enumerate(node.value)]
     fields: dict[str, Any] = {}
     for key_node, value_node in node.value:
         line = key_node.start_mark.line + 1
-        if not isinstance(key_node, yaml.ScalarNode):
+        if not isinstance(key_node, ScalarNode):
             raise MalformedDocumentError(f"{name}:{line}: a key must be a plain word.")
         key = key_node.value
         if key in fields:
