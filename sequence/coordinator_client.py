@@ -48,6 +48,7 @@ def put_bundle(url: str, bundle_id: str, manifest: dict[str, Any], *, api_key: s
         with _OPENER.open(request, timeout=TIMEOUT_S):
             return
     except urllib.error.HTTPError as error:
+        error.close()
         _raise_for(error.code, address)
     except (urllib.error.URLError, TimeoutError, http.client.HTTPException, ConnectionError) as error:
         reason = getattr(error, "reason", None) or type(error).__name__

@@ -31,14 +31,11 @@ def register(
 
     """
     try:
-        store = catalog()
-        for cited in manifest.artifacts:
-            store.artifact(cited)
-        path = write_manifest(folder, manifest)
         blobs = [] if wasm is None else [wasm]
-        store.register_bundle(manifest, author=settings.user, blobs=blobs, now_ns=time.time_ns())
+        catalog().register_bundle(manifest, author=settings.user, blobs=blobs, now_ns=time.time_ns())
     except UnreachableError as error:
         raise _kept(manifest, wasm, folder, f"The store {settings.store} cannot be reached: {error}") from error
+    write_manifest(folder, manifest)
     if settings.coordinator_url is None:
         return
     from sequence.coordinator_client import put_bundle

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bundles.gates import GateResult, evaluate_gate
-from bundles.policy import default_policy
+from bundles.stages import STAGES
 
 if TYPE_CHECKING:
     from bundles.catalog import Catalog
@@ -17,11 +17,12 @@ MARKS = {True: "ok", False: "FAILS", None: "unknown"}
 def judge(catalog: Catalog, evaluation: Evaluation) -> GateResult:
     """Judge an evaluation by the first stage of its bundle's ladder that takes this kind as evidence."""
     manifest = catalog.bundle("bun_" + evaluation.inputs.bundle.removeprefix("sha256:")[:16])
-    stages = default_policy().ladders[manifest.kind].values()
-    rule = next((stage for stage in stages if stage.evidence == evaluation.inputs.kind), None)
-    if rule is None:
-        return GateResult("inconclusive", ())
-    return evaluate_gate(rule, evaluation)
+    policy = catalog.policy()
+    for stage in STAGES[manifest.kind]:
+        rule = policy.rule(manifest.kind, stage)
+        if rule is not None and rule.evidence == evaluation.inputs.kind:
+            return evaluate_gate(rule, evaluation)
+    return GateResult("inconclusive", ())
 
 
 def lines_of(evaluation: Evaluation, gate: GateResult) -> list[str]:

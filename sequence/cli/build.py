@@ -79,16 +79,16 @@ def backtest(
     With --bundle the run is recorded as an evaluation that can justify a promotion. Without, it is a trial of the
     project's algo: metrics are shown and nothing is recorded.
     """
-    from evals.replay import ReplaySettings
-
     if bundle_id is None and (force or report):
         raise click.UsageError("--force and --report need --bundle: a trial is not recorded.")
-    settings = ReplaySettings(capital_1e9=capital * 10**9)
     if dataset_id is not None:
         dataset = session.catalog.dataset(dataset_id)
     else:
         dataset = _choose_dataset(session, symbols or symbol, venue, start, end)
     session.progress(f"Dataset {dataset.dataset_id}: {dataset.venue} {dataset.symbol}")
+    from evals.replay import ReplaySettings
+
+    settings = ReplaySettings(capital_1e9=capital * 10**9)
     if bundle_id is None:
         _trial(session, dataset, settings, seed, skip_build)
     else:

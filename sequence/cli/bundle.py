@@ -148,12 +148,10 @@ def list_bundles(session: Session, in_store: bool) -> None:
 @pass_session
 def show(session: Session, bundle_id: str) -> None:
     """Show a bundle's manifest, author and stage."""
-    from bundles.ledger import Ledger
-
     catalog = session.catalog
     full_id = catalog.resolve_bundle(bundle_id)
     manifest = catalog.bundle(full_id)
-    state = Ledger(catalog.store).state(full_id)
+    state = catalog.ledger.state(full_id)
     fields = manifest.model_dump(mode="json")
     session.emit(
         {
@@ -178,10 +176,8 @@ def show(session: Session, bundle_id: str) -> None:
 @pass_session
 def history(session: Session, bundle_id: str) -> None:
     """Show what happened to a bundle, in the order of its ledger."""
-    from bundles.ledger import Ledger
-
     full_id = session.catalog.resolve_bundle(bundle_id)
-    entries = Ledger(session.catalog.store).history(full_id)
+    entries = session.catalog.ledger.history(full_id)
     rows = [(str(each.seq), _utc(each.at_ns), each.kind, each.actor, _gist(each.body)) for each in entries]
     session.emit(
         [each.model_dump(mode="json") for each in entries],
@@ -198,9 +194,9 @@ def history(session: Session, bundle_id: str) -> None:
     "evaluations",
     multiple=True,
     type=EVALUATION,
-    help="Evaluation that justifies the promotion (repeatable; required unless --break-glass)",
+    help="Evaluation that justifies the promotion (required unless --break-glass; repeatable)",
 )
-@click.option("--approver", required=True, help="Who is approving")
+@click.option("--approver", default="", help="Who is approving (required)")
 @click.option("--key", type=click.Path(exists=True, path_type=Path), help="Sign the approval with this OpenSSH key")
 @click.option("--break-glass", is_flag=True, help="Emergency bypass: skips ladder order, evaluations and quorum")
 @click.option("--notes", default="", help="Reason or context for the promotion")
@@ -222,27 +218,31 @@ def promote(
     from bundles.errors import RefusedError
     from bundles.promotion import promote as promote_bundle
 
-    if not evaluations and not break_glass:
-        raise click.UsageError("Missing option '--eval-run'. Evaluate first: sequence backtest SYMBOL --bundle ID …")
     catalog = session.catalog
-    approval = _approval(
-        session,
-        bundle_id=bundle_id,
-        target=target,
-        stage=stage,
-        evaluations=evaluations,
-        approver=approver,
-        key=key,
-        break_glass=break_glass,
-        notes=notes,
-    )
+    if key is not None and not approver.strip():
+        raise click.UsageError("--key signs as somebody: give --approver too.")
+    approvals = []
+    if approver.strip():
+        approvals = [
+            _approval(
+                session,
+                bundle_id=bundle_id,
+                target=target,
+                stage=stage,
+                evaluations=evaluations,
+                approver=approver,
+                key=key,
+                break_glass=break_glass,
+                notes=notes,
+            )
+        ]
     outcome = promote_bundle(
         catalog,
         bundle=bundle_id,
         target=target,
         stage=stage,
         evaluations=evaluations,
-        approvals=[approval],
+        approvals=approvals,
         break_glass=break_glass,
         notes=notes,
         requested_by=session.settings.user,
@@ -296,20 +296,16 @@ def _register(session: Session, manifest: Bundle, wasm: bytes | None) -> None:
 
 
 def _list_store(session: Session) -> None:
-    from bundles.ledger import Ledger
-
     catalog = session.catalog
-    ledger = Ledger(catalog.store)
     documents = []
     for bundle_id in catalog.bundle_ids():
         manifest = catalog.bundle(bundle_id)
-        edge = manifest.kind == "edge"
         documents.append(
             {
                 "bundle_id": bundle_id,
-                "strategy": manifest.strategy if edge else manifest.kind,
-                "wasm_hash": manifest.wasm.digest if edge else "-",
-                "stage": ledger.state(bundle_id).stage,
+                "strategy": manifest.strategy if manifest.kind == "edge" else manifest.kind,
+                "wasm_hash": manifest.wasm.digest if manifest.kind == "edge" else "-",
+                "stage": catalog.ledger.state(bundle_id).stage,
             }
         )
     session.emit(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 from click.shell_completion import CompletionItem
+from click.types import StringParamType
 
 from sequence.cli.session import Session
 
 
-class StoredId(click.ParamType):
+class StoredId(StringParamType):
     """An id of one kind; any unique prefix of at least six hex digits is accepted where it is resolved."""
 
     def __init__(self, kind: str) -> None:

@@ -21,10 +21,8 @@ def policy() -> None:
 @policy.command()
 @pass_session
 def show(session: Session) -> None:
-    """Show the policy that is shipped."""
-    from bundles.policy import default_policy
-
-    _show(session, default_policy())
+    """Show the policy in force: the store's own, else the one that is shipped."""
+    _show(session, session.catalog.policy())
 
 
 @policy.command()
@@ -37,10 +35,51 @@ def check(session: Session, file: Path) -> None:
     _show(session, load_policy(file))
 
 
+@policy.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@pass_session
+def install(session: Session, file: Path) -> None:
+    """Put the policy of FILE into force; approvals given under another policy no longer count."""
+    from bundles.policy import load_policy
+
+    wanted = load_policy(file)
+    session.catalog.install_policy(wanted)
+    _show(session, wanted)
+
+
+@policy.command()
+@click.argument("allowed_signers", required=False, type=click.Path(path_type=Path))
+@click.option("--roles", type=click.Path(path_type=Path), help="YAML file: roles, then each person's list of them")
+@pass_session
+def roster(session: Session, allowed_signers: Path | None, roles: Path | None) -> None:
+    """Show the roster in force; with an OpenSSH ALLOWED_SIGNERS file, put that one into force."""
+    from bundles.approvals import load_roster, same_person
+
+    if allowed_signers is not None:
+        session.catalog.install_roster(load_roster(allowed_signers, roles))
+    elif roles is not None:
+        raise click.UsageError("--roles goes with an ALLOWED_SIGNERS file.")
+    shown = session.catalog.roster()
+    people = sorted({key.person for key in shown.keys} | {same_person(name) for name in shown.roles})
+    documents = [{"person": name, "roles": sorted(shown.roles_of(name))} for name in people]
+    session.emit(
+        {"digest": shown.digest(), "people": documents},
+        [
+            f"Digest: {shown.digest()}",
+            *(f"{name}: {', '.join(sorted(shown.roles_of(name))) or '-'}" for name in people),
+        ],
+    )
+
+
 def _show(session: Session, shown: Policy) -> None:
+    from bundles.stages import STAGES
+
     lines = [f"Policy: {shown.name}", f"Digest: {shown.digest()}"]
-    for target, stages in shown.ladders.items():
-        for stage, rule in stages.items():
+    for target, stages in STAGES.items():
+        for stage in stages:
+            rule = shown.rule(target, stage)
+            if rule is None:
+                continue
             need = rule.approvals
             lines.append(
                 f"{target} {stage}: {rule.evidence} evaluation, at least {rule.coverage.min_duration_s} s and "
