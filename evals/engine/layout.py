@@ -150,7 +150,7 @@ EQUITY_LOG: Final = np.dtype(
 SLOT: Final = np.dtype(
     [
         # As the algo knows the order.
-        ("order_id", "<u8"),
+        ("order_id", "<i8"),
         ("px_1e9", "<i8"),
         ("qty_1e8", "<i8"),
         ("filled_1e8", "<i8"),
@@ -165,7 +165,6 @@ SLOT: Final = np.dtype(
         ("ex_qty_1e8", "<i8"),
         ("ex_filled_1e8", "<i8"),
         ("queue_ahead_1e8", "<i8"),
-        ("priority", "<i8"),
     ]
 )
 """One of the 32 open orders, from the algo's decision until the last word about it has come back."""
@@ -173,7 +172,7 @@ SLOT: Final = np.dtype(
 MESSAGE: Final = np.dtype(
     [
         ("at_ns", "<i8"),
-        ("order_id", "<u8"),
+        ("order_id", "<i8"),
         ("px_1e9", "<i8"),
         ("qty_1e8", "<i8"),
         ("kind", "<i8"),
@@ -229,16 +228,14 @@ RUN: Final = np.dtype(
         ("last_answer_ns", "<i8"),
         ("open_orders", "<i8"),
         ("resting", "<i8"),
-        ("next_priority", "<i8"),
         ("state_dirty", "<i8"),
         ("mid_1e9", "<i8"),
+        ("local_mid_1e9", "<i8"),
         # Risk.
         ("rate_head", "<i8"),
-        ("rate_count", "<i8"),
         ("paused_day", "<i8"),
         # What became of the run.
         ("callbacks", "<i8"),
-        ("book_callbacks", "<i8"),
         ("fuel_total", "<i8"),
         ("fuel_max", "<i8"),
         ("failure", "<i8"),
@@ -249,7 +246,6 @@ RUN: Final = np.dtype(
         ("quoted_since_ns", "<i8"),
         ("both_sides_ns", "<i8"),
         ("at_touch_ns", "<i8"),
-        ("abs_position_ns_1e8", "<f8"),
         ("quoting", "<i8"),
         ("touching", "<i8"),
         ("max_abs_position_1e8", "<i8"),
@@ -302,9 +298,52 @@ class Exchange(NamedTuple):
     account: Records
     book: Book
     slots: Records
+    resting: Int64s
+    """Indices of the slots whose orders rest in the book, in order of their arrival there; ``run.resting`` counts them."""
     fills: Records
     orders: Records
+    equity: Records
     answers: Records
 
+
+class Guest(NamedTuple):
+    """The algo's side of a run: its memory, how to call it, and what it knows."""
+
+    words: Int64s
+    """The linear memory in 64-bit words, up to its limit; only the part below its current size is mapped."""
+    host: Int64s
+    """Addresses and pointers; see `evals.wasm.native`."""
+    log: Int64s
+    """The ring that `host_log_impl` writes."""
+    book: Book
+    account: Records
+    open_slots: Int64s
+    """Indices of the used slots in order of placement; ``run.open_orders`` counts them."""
+    inbox: Int64s
+    """The actions of the current callback, four words each, copied out of the guest before anything else runs in it."""
+    refused: Int64s
+    """Order id and code of each action that the host refused in the current callback."""
+    order_times: Int64s
+    """When the last accepted orders and amends were sent, a ring of as many as one second may hold."""
+    fuel_counts: Int64s
+    """How many callbacks used how much fuel, by bucket."""
+
+
+class Sim(NamedTuple):
+    """One run: the tape, the exchange, the algo and what travels between them."""
+
+    tape: Records
+    exchange_order: Int64s
+    """Rows of the tape in order of exchange time; empty if they are in that order."""
+    exchange: Exchange
+    guest: Guest
+    requests: Records
+
+
+# Codes of ``run.failure``.
+NO_FAILURE, TRAPPED, HOST_ERROR, BAD_POINTER, TOO_MANY_ACTIONS, UNKNOWN_ACTION = range(6)
+
+# What a stretch of the loop ends with.
+RUNNING, ENDED, FAILED, FULL = range(4)
 
 MAX_ORDERS: Final = abi.MAX_ORDERS

@@ -1,0 +1,29 @@
+"""The decorator of every kernel: compiled by Numba, without the GIL, cached on disk under the digest of the whole engine.
+
+Numba's cache knows when the file of a function changed, but not when a function that it calls did. Machine code from yesterday's
+`books.py` inside today's `loop.py` would give a result that no fingerprint describes, so the stamp covers all sources.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+
+from evals.engine.fingerprint import source_digest
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def kernel(function: _Function) -> _Function:
+    """Compile a function; the Python types stay visible to the type checker."""
+    compiled = numba.njit(function, cache=True, nogil=True)
+    stamp_cache(compiled)
+    return compiled  # type: ignore[no-any-return]
+
+
+def stamp_cache(compiled: Any) -> None:
+    """Make the on-disk cache of a compiled function depend on the sources of the whole engine."""
+    cache_file = compiled._cache._cache_file  # noqa: SLF001 -- Numba has no public way to widen the stamp
+    cache_file._source_stamp = (cache_file._source_stamp, source_digest())  # noqa: SLF001

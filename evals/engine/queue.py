@@ -1,0 +1,95 @@
+"""Queue position, risk-averse: only trades at our price move us forward, and a shrinking level only as far as it must.
+
+Everything displayed when an order arrives stands ahead of it. A trade at its price takes from what stands ahead and fills the
+order with the excess. A level that shrinks clamps what stands ahead to its new size; so a trade and the decrease that it causes
+are not counted twice, and cancellations are assumed to happen behind us until the level is too small for that. Own orders at
+one price queue behind each other.
+"""
+
+from __future__ import annotations
+
+from evals.engine.books import size_at
+from evals.engine.kernel import kernel
+from evals.engine.layout import BUY, CROSSED_BOOK, QUEUE_FRONT, SELL, TRADE_THROUGH, Exchange
+from evals.engine.orders import fill
+
+
+@kernel
+def best_own_through(x: Exchange, side: int, px_1e9: int, or_equal: int) -> int:
+    """Return the slot of our best order of a side that a price reaches (first come first among equals); -1 if none.
+
+    A price reaches bids above it and asks below it; with ``or_equal`` also those at it.
+    """
+    sign = 1 - 2 * side
+    bound = px_1e9 * sign + (0 if or_equal else 1)
+    found, found_key = -1, 0
+    for i in range(x.run[0].resting):
+        slot = x.resting[i]
+        if x.slots[slot].side == side:
+            key = x.slots[slot].ex_px_1e9 * sign
+            if key >= bound and (found < 0 or key > found_key):
+                found, found_key = slot, key
+    return found
+
+
+@kernel
+def on_trade(x: Exchange, aggressor: int, px_1e9: int, sz_1e8: int) -> None:
+    """Let a trade of the tape reach our orders on the side it took from."""
+    side = SELL if aggressor == BUY else BUY
+    budget = _trade_through(x, side, px_1e9, sz_1e8)
+    own_filled, i = 0, 0
+    while i < x.run[0].resting:
+        index = x.resting[i]
+        slot = x.slots[index]
+        i += 1
+        if slot.side != side or slot.ex_px_1e9 != px_1e9:
+            continue
+        ahead = slot.queue_ahead_1e8
+        slot.queue_ahead_1e8 = ahead - min(ahead, budget - own_filled)
+        qty = min(budget - own_filled - ahead, slot.ex_qty_1e8 - slot.ex_filled_1e8)
+        if qty > 0:
+            own_filled += qty
+            fill(x, index, px_1e9, qty, QUEUE_FRONT, ahead)
+            i -= 0 if slot.resting else 1
+
+
+@kernel
+def _trade_through(x: Exchange, side: int, px_1e9: int, sz_1e8: int) -> int:
+    """Fill our orders at better prices than the trade's, best first, up to its size; return what is left of it."""
+    while sz_1e8 > 0:
+        index = best_own_through(x, side, px_1e9, 0)
+        if index < 0:
+            break
+        slot = x.slots[index]
+        qty = min(sz_1e8, slot.ex_qty_1e8 - slot.ex_filled_1e8)
+        sz_1e8 -= qty
+        fill(x, index, slot.ex_px_1e9, qty, TRADE_THROUGH, slot.queue_ahead_1e8)
+    return sz_1e8
+
+
+@kernel
+def on_level(x: Exchange, side: int, px_1e9: int, sz_1e8: int, at: int) -> None:
+    """Let a level of the tape (already in the book at index ``at``) reach our orders.
+
+    Ours at that price see what stands ahead clamped. Ours on the other side that the level reaches are filled at their own price,
+    up to its size: in the recorded market such a level can only stand because nothing like our order did.
+    """
+    for i in range(x.run[0].resting):
+        slot = x.slots[x.resting[i]]
+        if slot.side == side and slot.ex_px_1e9 == px_1e9:
+            slot.queue_ahead_1e8 = min(slot.queue_ahead_1e8, sz_1e8)
+    while sz_1e8 > 0:
+        index = best_own_through(x, 1 - side, px_1e9, 1)
+        if index < 0:
+            break
+        slot = x.slots[index]
+        qty = min(sz_1e8, slot.ex_qty_1e8 - slot.ex_filled_1e8)
+        sz_1e8 -= qty
+        x.book.levels[side, at, 2] += qty
+        fill(x, index, slot.ex_px_1e9, qty, CROSSED_BOOK, slot.queue_ahead_1e8)
+
+
+@kernel
+def queue_behind(x: Exchange, side: int, px_1e9: int) -> int:
+    """Return what stands ahead of an order that joins a price now."""
+    return size_at(x.book, side, px_1e9)

@@ -1,0 +1,97 @@
+"""Risk limits between the algo and its orders: what is refused never reaches the exchange. Cancels always pass.
+
+Checked on what the algo's side knows (its own account and the book it sees), in this order: daily loss (104), position with all
+open orders of that side filled (101), order notional (100), order rate in any one second (100), distance from the market (103).
+"""
+
+from __future__ import annotations
+
+from evals.engine import layout
+from evals.engine.accounting import unrealized
+from evals.engine.arithmetic import muldiv, quote_notional
+from evals.engine.books import best_px
+from evals.engine.kernel import kernel
+from evals.engine.layout import BUY, Sim
+from evals.wasm.abi import DAILY_LOSS_LIMIT, MARKET, POSITION_LIMIT, PRICE_DEVIATION, RISK
+
+_SECOND_NS = 1_000_000_000
+_DAY_NS = 86_400 * _SECOND_NS
+
+
+@kernel
+def refusal_code(reason: int) -> int:
+    """Return the platform's reject code for a reason of the risk checks."""
+    if reason == layout.LOSS_PAUSE:
+        return DAILY_LOSS_LIMIT
+    if reason == layout.OVER_POSITION:
+        return POSITION_LIMIT
+    if reason == layout.FAR_FROM_MARKET:
+        return PRICE_DEVIATION
+    return RISK
+
+
+@kernel
+def loses_too_much(sim: Sim) -> bool:
+    """Return whether the session's result, realised after fees and unrealised, is below the limit."""
+    rules, run, account = sim.exchange.rules[0], sim.exchange.run[0], sim.guest.account[0]
+    if rules.max_daily_loss_1e9 == 0:
+        return False
+    return account.session_1e9 + unrealized(account, rules, run.local_mid_1e9) < -rules.max_daily_loss_1e9  # type: ignore[no-any-return]
+
+
+@kernel
+def paused(sim: Sim) -> bool:
+    """Return whether a loss has paused new orders for the rest of this UTC day."""
+    run = sim.exchange.run[0]
+    return run.paused_day == run.now_ns // _DAY_NS  # type: ignore[no-any-return]
+
+
+@kernel
+def refusal(sim: Sim, side: int, order_type: int, px_1e9: int, qty_1e8: int, replaced: int) -> int:
+    """Return why a new order (or an amend of slot ``replaced`` >= 0) is refused; 0 if it may pass."""
+    rules = sim.exchange.rules[0]
+    if paused(sim):
+        return layout.LOSS_PAUSE
+    if qty_1e8 > _room(sim, side, replaced):
+        return layout.OVER_POSITION
+    reference_px = best_px(sim.guest.book, 1 - side) if order_type == MARKET else px_1e9
+    if quote_notional(rules, reference_px, qty_1e8) > rules.max_order_notional_1e9:
+        return layout.OVER_NOTIONAL
+    if sim.exchange.run[0].now_ns - sim.guest.order_times[sim.exchange.run[0].rate_head] < _SECOND_NS:
+        return layout.OVER_RATE
+    if order_type != MARKET and _deviates(sim, px_1e9):
+        return layout.FAR_FROM_MARKET
+    return layout.NO_REASON
+
+
+@kernel
+def _room(sim: Sim, side: int, replaced: int) -> int:
+    """Return what may still be bought or sold before the position limit, all open orders of that side counted as filled."""
+    run, position = sim.exchange.run[0], sim.guest.account[0].position_1e8
+    room = sim.exchange.rules[0].max_position_1e8 - (position if side == BUY else -position)
+    for i in range(run.open_orders):
+        index = sim.guest.open_slots[i]
+        slot = sim.exchange.slots[index]
+        if slot.side == side:
+            room -= -slot.filled_1e8 if index == replaced else slot.qty_1e8 - slot.filled_1e8
+    return room
+
+
+@kernel
+def _deviates(sim: Sim, px_1e9: int) -> bool:
+    """Return whether a price lies further outside the best bid and ask than the limit allows."""
+    limit = sim.exchange.rules[0].max_price_deviation_bps
+    bid, ask = best_px(sim.guest.book, 0), best_px(sim.guest.book, 1)
+    if limit == 0 or bid == 0 or ask == 0:
+        return False
+    if px_1e9 > ask:
+        return px_1e9 - ask > muldiv(ask, limit, 10_000)
+    return bid - px_1e9 > muldiv(bid, limit, 10_000)
+
+
+@kernel
+def count_order(sim: Sim) -> None:
+    """Remember when an accepted order or amend was sent."""
+    run, times = sim.exchange.run[0], sim.guest.order_times
+    times[run.rate_head] = run.now_ns
+    run.rate_head = (run.rate_head + 1) % len(times)

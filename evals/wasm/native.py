@@ -1,0 +1,143 @@
+"""Calls between kernels and the wasmtime C library, without Python in between.
+
+Addresses travel as integers in an array (``host``), so the kernels stay cacheable across processes. The layout of that array is
+the constants below.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from llvmlite import ir
+from numba import carray, cfunc, types
+from numba.extending import intrinsic
+
+from evals.engine.kernel import kernel
+from evals.engine.layout import HOST_ERROR, NO_FAILURE, TRAPPED, Int64s
+
+# Addresses of C functions and objects.
+CONTEXT, CALL, SET_FUEL, GET_FUEL, MEMORY_SIZE, MEMORY = range(6)
+# Addresses of the words below, which C writes.
+VALUES_AT, TRAP_AT, FUEL_AT = 6, 7, 8
+# Addresses of the exported functions' C structures, by callback.
+FUNCTIONS: Final = 9
+ON_BOOK, ON_FILL, ON_REJECT, ON_HEARTBEAT, ON_SHUTDOWN = range(5)
+CALLBACKS: Final = ("on_book", "on_fill", "on_reject", "on_heartbeat", "on_shutdown")
+# Where the host's structures are in the guest, in words.
+BOOK_WORD, STATE_WORD, EVENT_WORD, FEATURES_WORD = 14, 15, 16, 17
+# What kind of algo it is.
+LARGEST_ACTION_KIND, HAS_HEARTBEAT, READS_FIXED_REGIONS = 18, 19, 20
+# The last actions pointer that was found to be in range.
+ACTIONS_AT: Final = 21
+# Written by the library or the call.
+TRAP, FUEL_LEFT, ERROR = 22, 23, 24
+VALUES: Final = 26
+HOST_WORDS: Final = 32
+
+# Header of the log ring.
+LOG_CONTEXT, LOG_MEMORY, LOG_MEMORY_SIZE, LOG_BASE, LOG_NEW_TRAP, LOG_TRAP_TEXT, LOG_TRAP_BYTES, LOG_NOW, LOG_COUNT = range(9)
+LOG_HEADER: Final = 16
+LOG_LINES: Final = 1024
+LOG_TEXT_BYTES: Final = 256
+LOG_LINE_WORDS: Final = 2 + LOG_TEXT_BYTES // 8
+LOG_WORDS: Final = LOG_HEADER + LOG_LINES * LOG_LINE_WORDS
+
+_LARGEST_LOG_TEXT = 1 << 20
+
+
+def _call_of(arity: int) -> Any:
+    """Build the intrinsic that calls a C function of int64 arguments and an int64 result at an address."""
+
+    def generate(_typing: Any, address: Any, *_arguments: Any) -> Any:
+        signature = types.int64(address, *([types.int64] * arity))
+
+        def emit(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+            word = ir.IntType(64)
+            kind = ir.FunctionType(word, [word] * arity)
+            return builder.call(builder.inttoptr(values[0], kind.as_pointer()), list(values[1:]))
+
+        return signature, emit
+
+    return generate
+
+
+@intrinsic
+def call2(typing_context, address, a, b):  # type: ignore[no-untyped-def]
+    """Call a C function of two arguments."""
+    return _call_of(2)(typing_context, address, a, b)
+
+
+@intrinsic
+def call5(typing_context, address, a, b, c, d, e):  # type: ignore[no-untyped-def]
+    """Call a C function of five arguments."""
+    return _call_of(5)(typing_context, address, a, b, c, d, e)
+
+
+@intrinsic
+def _pointer(_typing_context, address):  # type: ignore[no-untyped-def]
+    """Turn an address into a pointer."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        return builder.inttoptr(values[0], ir.IntType(8).as_pointer())
+
+    return types.voidptr(address), emit
+
+
+@kernel
+def call_guest(host: Int64s, callback: int, arguments: int, fuel: int) -> int:
+    """Call an exported function whose i32 arguments are in the value words; return a failure code.
+
+    Fuel is set before and read after, so the limit and the cost are per callback. The result, if any, is in the first value word.
+    """
+    host[TRAP] = 0
+    host[ERROR] = call2(host[SET_FUEL], host[CONTEXT], fuel)
+    if host[ERROR] != 0:
+        return HOST_ERROR
+    host[ERROR] = call5(
+        host[CALL], host[CONTEXT], host[FUNCTIONS + callback], host[VALUES_AT], np.int64(max(arguments, 1)), host[TRAP_AT]
+    )
+    call2(host[GET_FUEL], host[CONTEXT], host[FUEL_AT])
+    if host[TRAP] != 0:
+        return TRAPPED
+    if host[ERROR] != 0:
+        return HOST_ERROR
+    return NO_FAILURE
+
+
+@kernel
+def memory_bytes(host: Int64s) -> int:
+    """Return the current size of the guest's memory."""
+    return call2(host[MEMORY_SIZE], host[CONTEXT], host[MEMORY])  # type: ignore[no-any-return]
+
+
+def _log(environment, _caller, values, _count):  # type: ignore[no-untyped-def]
+    """Copy one log line of the guest into the ring; trap if it points outside the memory."""
+    header = carray(environment, (LOG_WORDS,), np.int64)
+    arguments = carray(values, (6,), np.int64)
+    level = arguments[0] & 0xFF
+    at = arguments[2] & 0xFFFFFFFF
+    length = arguments[4] & 0xFFFFFFFF
+    if at + length > call2(header[LOG_MEMORY_SIZE], header[LOG_CONTEXT], header[LOG_MEMORY]) or length > _LARGEST_LOG_TEXT:
+        return call2(header[LOG_NEW_TRAP], header[LOG_TRAP_TEXT], header[LOG_TRAP_BYTES])
+    line = LOG_HEADER + (header[LOG_COUNT] % LOG_LINES) * LOG_LINE_WORDS
+    header[LOG_COUNT] += 1
+    kept = min(length, LOG_TEXT_BYTES)
+    header[line] = header[LOG_NOW]
+    header[line + 1] = level | (length << 8)
+    text = carray(environment, (LOG_WORDS * 8,), np.uint8)
+    source = carray(_pointer(header[LOG_BASE] + at), (kept,), np.uint8)
+    first = (line + 2) * 8
+    for i in range(kept):
+        text[first + i] = source[i]
+    return np.int64(0)
+
+
+def _send(_environment, _caller, _values, _count):  # type: ignore[no-untyped-def]
+    """Drop a mesh message: an algo that is judged alone has no peers."""
+    return np.int64(0)
+
+
+_CALLBACK = types.int64(types.voidptr, types.voidptr, types.voidptr, types.uint64)
+log_callback: Any = cfunc(_CALLBACK, cache=True)(_log)
+send_callback: Any = cfunc(_CALLBACK, cache=True)(_send)
