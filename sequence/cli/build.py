@@ -13,8 +13,7 @@ from sequence.cli.ids import BUNDLE, DATASET
 from sequence.cli.session import Command, Session, pass_session
 
 if TYPE_CHECKING:
-    from bundles.evidence import Dataset, Evaluation
-    from bundles.gates import GateResult
+    from bundles.evidence import Dataset
     from evals.replay import ReplaySettings
     from sequence.project import Project
 
@@ -256,11 +255,10 @@ def _evaluate(
     }
     lines = lines_of(evaluation, gate)
     if report is not None:
-        _write_report(session, evaluation, gate, dataset, report)
+        from evals.report import report_of
+
+        session.progress("Writing the report")
+        report.write_text(report_of(session.catalog, evaluation, gate), encoding="utf-8")
         document["report"] = str(report.absolute())
         lines.append(f"Report: {report.absolute()}")
     session.emit(document, lines)
-
-
-def _write_report(session: Session, evaluation: Evaluation, gate: GateResult, dataset: Dataset, path: Path) -> None:
-    raise NotImplementedError
