@@ -60,7 +60,7 @@ class _Audit:
         self._entries = 0
 
     def run(self) -> AuditReport:
-        keys = list(self._store.list(""))
+        keys = sorted(self._store.list(""))
         self._problems += [f"{key}: this product writes no such key" for key in keys if not _KNOWN_KEYS.fullmatch(key)]
         for count, key in enumerate((key for key in keys if key.startswith("cas/")), start=1):
             self._check_blob(key)

@@ -318,7 +318,7 @@ class Catalog:
 
     def _ids(self, kind: str, beginning: str = "") -> list[str]:
         prefix = f"refs/{kind}/"
-        return [key.removeprefix(prefix) for key in self.store.list(prefix + beginning)]
+        return sorted(key.removeprefix(prefix) for key in self.store.list(prefix + beginning))
 
     def _resolve(self, kind: str, id_or_prefix: str) -> str:
         short, singular = _WHAT[kind]

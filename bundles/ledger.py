@@ -150,7 +150,7 @@ class Ledger:
         """Return the verified entries and the digest of the last."""
         # The head is read first: read last, it could be ahead of the list by another writer's entry.
         head = self._head(bundle_id)
-        keys = list(self._store.list(f"ledger/{bundle_id}/"))
+        keys = sorted(self._store.list(f"ledger/{bundle_id}/"))
         entries: list[LedgerEntry] = []
         digests: list[str] = []
         for seq, key in enumerate(keys, start=1):

@@ -46,7 +46,7 @@ class ObjectStore(Protocol):
         """
 
     def list(self, prefix: str) -> Iterator[str]:
-        """Yield the keys that begin with a prefix, in order of their bytes, without reading their content."""
+        """Yield the keys that begin with a prefix, in any order (servers differ), without reading their content."""
 
 
 def check_key(key: str) -> str:

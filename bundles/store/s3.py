@@ -39,6 +39,10 @@ class _ConditionFailed(Exception):  # noqa: N818 -- an answer, not an error
     """The server answered 412."""
 
 
+class _KeyMissing(Exception):  # noqa: N818 -- an answer, not an error
+    """The server has no such key."""
+
+
 class S3Store:
     """Keys are objects below a prefix of one bucket; credentials and region come from boto3's usual places."""
 
@@ -115,7 +119,7 @@ class S3Store:
 
         try:
             return self._ask(put)
-        except _ConditionFailed:
+        except (_ConditionFailed, _KeyMissing):
             found = self._read(key) if attempts > 1 else None
             if found is not None and found[0] == content:
                 return found[1]
@@ -124,7 +128,7 @@ class S3Store:
             ) from None
 
     def list(self, prefix: str) -> Iterator[str]:
-        """Yield the keys that begin with a prefix, in order of their bytes, a thousand for each request."""
+        """Yield the keys that begin with a prefix in the server's order, a thousand for each request."""
         following: dict[str, str] = {}
         while True:
             page = self._ask(partial(self._list_page, self._prefix + check_prefix(prefix), following))
@@ -146,29 +150,18 @@ class S3Store:
 
         try:
             return self._ask(read)
-        except ClientError as error:
-            if _code(error) in {"NoSuchKey", "404"}:
-                return None
-            raise self._refused(error) from error
+        except _KeyMissing:
+            return None
 
     def _put(self, key: str, content: bytes, *, if_absent: bool = False, if_version: str | None = None) -> str:
-        """Write one object under a condition.
-
-        The server's answer to a failed ``If-Match`` on an absent key is 404 or 412; both mean that the condition
-        failed.
-        """
+        """Write one object under a condition and return its ETag."""
         condition = {"IfNoneMatch": "*"} if if_absent else {"IfMatch": if_version or ""}
-        try:
-            answer = self._client.put_object(
-                Bucket=self._bucket,
-                Key=self._prefix + key,
-                Body=content,
-                **condition,  # type: ignore[arg-type]
-            )
-        except ClientError as error:
-            if _status(error) == 412 or (_code(error) == "NoSuchKey" and not if_absent):
-                raise _ConditionFailed from error
-            raise
+        answer = self._client.put_object(
+            Bucket=self._bucket,
+            Key=self._prefix + key,
+            Body=content,
+            **condition,  # type: ignore[arg-type]
+        )
         return answer["ETag"]
 
     def _prove_conditions(self) -> None:
@@ -193,15 +186,8 @@ class S3Store:
     def _probe(self, put: Callable[[], str]) -> bool:
         try:
             self._ask(put)
-        except _ConditionFailed:
+        except (_ConditionFailed, _KeyMissing):
             return False
-        except ClientError as error:
-            if _status(error) == 501:
-                raise UnreachableError(
-                    f"The S3 server {self._address()} does not implement conditional writes. Use a server that honours "
-                    "If-None-Match and If-Match on PutObject."
-                ) from error
-            raise self._refused(error) from error
         return True
 
     def _ask(self, request: Callable[[], Answer]) -> Answer:
@@ -213,19 +199,23 @@ class S3Store:
             try:
                 return request()
             except ClientError as error:
+                status = _status(error)
+                if status == 412:
+                    raise _ConditionFailed from error
                 if _code(error) in {"NoSuchKey", "404"}:
-                    raise
-                if _status(error) not in _ASK_AGAIN:
-                    raise self._refused(error) from error
+                    raise _KeyMissing from error
+                if status == 501:
+                    raise self._unreachable(
+                        f"{error}. It needs conditional writes by If-None-Match and If-Match"
+                    ) from error
+                if status not in _ASK_AGAIN:
+                    raise self._unreachable(str(error)) from error
                 reason = str(error)
             except (BotoConnectionError, HTTPClientError, IncompleteReadError) as error:
                 reason = str(error)
             except BotoCoreError as error:
                 raise self._unreachable(str(error)) from error
         raise self._unreachable(f"{ATTEMPTS} attempts failed; the last with: {reason}")
-
-    def _refused(self, error: ClientError) -> UnreachableError:
-        return self._unreachable(str(error))
 
     def _unreachable(self, reason: str) -> UnreachableError:
         return UnreachableError(

