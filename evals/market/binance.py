@@ -240,9 +240,9 @@ class _Capture:
 
     def _snapshot(self, document: dict[str, Any]) -> None:
         """Begin the book, unless there is one already or the snapshot is older than the updates that wait."""
+        book_id: int = document["lastUpdateId"]
         if self._book_id is not None:
             return
-        book_id: int = document["lastUpdateId"]
         later = [update for update in self._waiting if update.last_id > book_id]
         if later and later[0].follows_id > book_id:
             self.counts["unusable_snapshots"] += 1

@@ -50,7 +50,7 @@ TAPE_DTYPE: Final = np.dtype(
     ],
     align=True,
 )
-"""A tape row in memory, as the kernels read it."""
+"""A tape row in memory, as the kernels read it. Compare and digest by field: the padding bytes are arbitrary."""
 
 Events: TypeAlias = NDArray[np.void]
 """A one-dimensional array of :data:`TAPE_DTYPE`."""
