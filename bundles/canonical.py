@@ -70,8 +70,8 @@ LARGEST_EXACT_INTEGER = 2**53 - 1
 def _read_number(value: object) -> object:
     """Make an integral float the integer it equals: canonical bytes cannot tell the two apart."""
     value = _read_integer(value)
-    if isinstance(value, bool):
-        raise ValueError("a truth value is not a number")  # noqa: TRY004 -- pydantic reports ValueErrors with their place
+    if isinstance(value, bool | str):
+        raise ValueError("this is not a number")  # noqa: TRY004 -- pydantic reports ValueErrors with their place
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError(f"{value} is not finite; use null where a figure is not defined")

@@ -25,18 +25,16 @@ def read_yaml(schema: type[Read], text: str, name: str) -> Read:
     """
     import yaml  # noqa: PLC0415 -- most commands read no YAML
 
-    loader = yaml.SafeLoader(text)
     lines: dict[Path, int] = {}
     try:
+        loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
         data = _plain(loader, root, (), lines, set(), name) if root is not None else {}
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise MalformedDocumentError(f"{name}:{line}: not valid YAML: {error.problem}. Correct this line.") from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise MalformedDocumentError(f"{name}: not valid YAML: {error}.") from error
-    finally:
-        loader.dispose()
+    except (yaml.YAMLError, RecursionError) as error:
+        raise MalformedDocumentError(f"{name}:1: not valid YAML: {error}.") from error
 
     def locate(place: Path) -> str:
         known = next(place[:end] for end in range(len(place), -1, -1) if place[:end] in lines or not end)
@@ -56,7 +54,10 @@ def _plain(
     from yaml import ScalarNode, SequenceNode  # noqa: PLC0415 -- as above
 
     if isinstance(node, ScalarNode):
-        return loader.construct_object(node)
+        try:
+            return loader.construct_object(node)
+        except ValueError as error:  # such as the date 2026-02-31
+            raise MalformedDocumentError(f"{name}:{node.start_mark.line + 1}: not valid YAML: {error}.") from error
     if id(node) in seen:
         raise MalformedDocumentError(
             f"{name}:{node.start_mark.line + 1}: aliases are not supported. Write the value out."

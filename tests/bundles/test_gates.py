@@ -1,0 +1,91 @@
+"""Verdicts against a slow, obvious reading of the rules."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bundles.evidence import Coverage
+from bundles.gates import evaluate_gate
+from bundles.policy import ApprovalRule, CoverageRule, Rule, StageRule
+from tests.bundles.conftest import edge_bundle, evaluation_of
+
+VALUES = st.none() | st.integers(-3, 3) | st.sampled_from([0.5, -0.5, 1.0000001, 2.9999999])
+RULES = st.builds(
+    Rule,
+    metric=st.sampled_from(["traps", "sharpe", "fills"]),
+    op=st.sampled_from(["==", "!=", "<", "<=", ">", ">="]),
+    value=st.integers(-3, 3),
+    dry_run=st.booleans(),
+)
+
+
+def stage_rule(rules: tuple[Rule, ...]) -> StageRule:
+    return StageRule(
+        evidence="replay",
+        coverage=CoverageRule(min_duration_s=300, min_events=1000),
+        max_age_days=1,
+        rules=rules,
+        approvals=ApprovalRule(count=1, signed=False),
+    )
+
+
+def judged(rules: tuple[Rule, ...], **facts: object):
+    return evaluate_gate(stage_rule(rules), evaluation_of(edge_bundle(), "replay", **facts))
+
+
+@given(
+    rules=st.lists(RULES, min_size=1, max_size=4).map(tuple),
+    metrics=st.fixed_dictionaries({"traps": VALUES, "sharpe": VALUES, "fills": VALUES}),
+    status=st.sampled_from(["completed", "failed", "interrupted"]),
+    duration_s=st.sampled_from([0, 299, 300, 301]),
+    events=st.sampled_from([0, 999, 1000]),
+)
+@settings(deadline=None, max_examples=300)
+def test_verdict(rules, metrics, status, duration_s, events) -> None:
+    coverage = Coverage(first_ns=5, last_ns=5 + duration_s * 10**9, events=events, packets=0)
+    result = judged(rules, metrics=metrics, status=status, coverage=coverage)
+    broken = missing = False
+    for rule in rules:
+        value = metrics[rule.metric]
+        if rule.dry_run:
+            continue
+        if value is None:
+            missing = True
+        elif not eval(f"{value!r} {rule.op} {rule.value!r}"):
+            broken = True
+    if status == "interrupted":
+        wanted = "inconclusive"
+    elif status == "failed" or broken:
+        wanted = "fail"
+    elif missing or duration_s < 300 or events < 1000:
+        wanted = "inconclusive"
+    else:
+        wanted = "pass"
+    assert result.verdict == wanted
+    assert len(result.checks) == 3 + len(rules)
+    for check, rule in zip(result.checks[3:], rules, strict=True):
+        assert check.dry_run == rule.dry_run
+        if check.ok is not None:  # the text says what was found, rounding included
+            assert eval(check.text.removeprefix(rule.metric)) is check.ok
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "ok"),
+    [
+        (0.42, "max_drawdown_pct 0.42 <= 5", True),
+        (7, "max_drawdown_pct 7 <= 5", False),
+        (5.0000000001, "max_drawdown_pct 5.0000000001 <= 5", False),
+        (None, "max_drawdown_pct is missing, <= 5 is asked for", None),
+    ],
+)
+def test_text(value, text, ok) -> None:
+    result = judged((Rule(metric="max_drawdown_pct", op="<=", value=5),), metrics={"max_drawdown_pct": value})
+    assert (result.checks[-1].text, result.checks[-1].ok) == (text, ok)
+
+
+def test_a_broken_run_says_how() -> None:
+    result = judged((Rule(metric="x", op="==", value=0),), status="failed", status_detail="trap in on_book")
+    assert result.verdict == "fail"
+    assert result.checks[0].text == "run failed: trap in on_book"
