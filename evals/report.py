@@ -6,6 +6,7 @@ The page loads nothing from anywhere (Vega is inlined from vl-convert) and can b
 from __future__ import annotations
 
 import html
+import io
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,8 +16,11 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
+import pyarrow.parquet as pq
 import vl_convert
 
+from bundles.canonical import short_id
+from bundles.catalog import Catalog
 from bundles.evidence import Evaluation
 from bundles.gates import GateResult
 from evals.engine.layout import FILL_REASONS
@@ -113,6 +117,26 @@ def format_metric(value: float | None, scale: int) -> str:
     if scale == 8:
         return f"{scaled:,.8f}".rstrip("0").rstrip(".")
     return f"{scaled:,.2f}" if scale == 9 or abs(scaled) >= 10 else f"{scaled:,.4f}".rstrip("0").rstrip(".")
+
+
+def report_of(catalog: Catalog, evaluation: Evaluation, gate: GateResult | None) -> str:
+    """Return the report of a recorded evaluation; its fills, orders and equity come from the store, verified."""
+    dataset = catalog.dataset(short_id("data", evaluation.inputs.datasets[0]))
+    bundle = short_id("bun", evaluation.inputs.bundle)
+    logs = {name: _read_log(catalog.blob(evaluation.outputs[name].digest)) for name in ("fills", "orders", "equity")}
+    title = f"{evaluation.inputs.kind.capitalize()} of {bundle} on {dataset.venue} {dataset.symbol}"
+    return render_report(evaluation, gate, title=title, **logs)
+
+
+def _read_log(content: bytes) -> NDArray[Any]:
+    """Return a recorded parquet log as the structured array that it was written from."""
+    table = pq.read_table(io.BytesIO(content))
+    columns = [table[name].to_numpy() for name in table.column_names]
+    dtype = np.dtype([(name, column.dtype) for name, column in zip(table.column_names, columns, strict=True)])
+    rows = np.empty(table.num_rows, dtype)
+    for name, column in zip(table.column_names, columns, strict=True):
+        rows[name] = column
+    return rows
 
 
 def render_report(

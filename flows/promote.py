@@ -83,7 +83,6 @@ def promote(
     # One answer after another, until enough of them count. Deployed, the process ends at each question and this body
     # runs again at each answer: nothing before the record below may write to the store. The key names what is agreed
     # to, so that an answer to another statement (other evidence, another policy) is never read as one to this.
-    wait = suspend_flow_run if runtime.deployment.id else pause_flow_run
     asked, objection = 0, ""
     while decision.decision == "pending":
         asked += 1
@@ -92,11 +91,7 @@ def promote(
                 _request_markdown(bundle, stage, requested_by, notes, decision), decision.statement, objection
             )
         )
-        answer = wait(
-            wait_for_input=form,
-            timeout=round(wait_hours * 3600),
-            key=f"approval-{asked}-{decision.statement.digest().removeprefix('sha256:')[:16]}",
-        )
+        answer = _ask(form, timeout_s=round(wait_hours * 3600), key=f"approval-{asked}-{_short(decision.statement)}")
         if answer.decision == "deny":
             return _denied(answer, bundle, stage)
         approval = _approval(answer, decision.statement)
@@ -117,6 +112,17 @@ def promote(
     approvers = tuple(approval.approver for approval in approvals)
     promoted = Promoted(bundle=bundle, stage=result.stage, ledger_seq=result.ledger_seq, approvers=approvers)
     return completed(promoted, f"{bundle} is at stage {result.stage} (ledger entry {result.ledger_seq})")
+
+
+def _ask(form: type[ApprovalForm], *, timeout_s: int, key: str) -> ApprovalForm:
+    """Wait for an answer: deployed, by ending the process until it comes; run in place, by polling for it."""
+    if runtime.deployment.id:
+        return suspend_flow_run(wait_for_input=form, timeout=timeout_s, key=key)
+    return pause_flow_run(wait_for_input=form, timeout=timeout_s, key=key, poll_interval=1)
+
+
+def _short(statement: Statement) -> str:
+    return statement.digest().removeprefix("sha256:")[:16]
 
 
 def _approval(answer: ApprovalForm, statement: Statement) -> Approval:

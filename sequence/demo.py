@@ -1,0 +1,288 @@
+"""The main job as its users run it: a Rust algo from source to the stage replay, through the Prefect flows.
+
+    python -m sequence.demo
+
+Fetches a real sample of market data, builds the template, replays it, stops at the manual approval, is approved with a
+key made for the occasion, and reaches stage replay. Then a reckless algo goes the same way and is refused. Everything
+lies in ./demo-out afterwards; Prefect's server is a temporary one, and nothing is left running.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from bundles.errors import LadderError, RefusedError, UnreachableError
+
+if TYPE_CHECKING:
+    from bundles.catalog import Catalog
+    from evals.market.tape import Tape
+
+AUTHOR: Final = "quant@demo.example"
+APPROVER: Final = "risk@demo.example"
+
+_MARKER: Final = ".made-by-sequence-demo"
+_PREFECT: Final = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PREFECT_LOGGING_LEVEL": "WARNING",
+}
+_NOT_OURS: Final = ("PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING", "PREFECT_PROFILE")
+"""Settings that would send the demo to somebody's real server."""
+
+
+_BEGAN: Final = time.monotonic()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One line of the closing table."""
+
+    algo: str
+    bundle: str
+    verdict: str
+    stage: str
+    reasons: tuple[str, ...]
+
+
+def main() -> int:
+    """Run the demo; returns 0 if both algos ended as they should."""
+    try:
+        out = _fresh_folder(Path("demo-out").absolute())
+        with _temporary_prefect():
+            return _run(out)
+    except LadderError as error:
+        _say(f"\nThe demo stopped: {error}")
+        return error.exit_code
+
+
+def _run(out: Path) -> int:
+    with ThreadPoolExecutor(1) as pool:
+        return _climb(out, pool.submit(_start_server))
+
+
+def _climb(out: Path, server: Future[None]) -> int:
+    from bundles.catalog import Catalog
+    from bundles.store import open_store
+    from sequence.templates import start_project
+
+    store, data = f"file://{out / 'store'}", out / "data"
+    catalog = Catalog(open_store(store))
+    key = _make_key(out, catalog)
+
+    dataset = _dataset(catalog, data)
+    _progress("Projects: sequence init my-mm; a copy of the reckless algo")
+    start_project("my-mm", out)
+    shutil.copytree(Path(__file__).parent / "demo_algos" / "reckless", out / "reckless")
+    _progress("Prefect's temporary server: starting (20 s or so)")
+    _load_flows()
+    server.result()
+
+    outcomes = [_one_algo(out, name, catalog, store, data, dataset, key) for name in ("my-mm", "reckless")]
+    _progress("Done")
+    _say(_summary(out, store, outcomes))
+    as_expected = [outcome.stage for outcome in outcomes] == ["replay", "research"]
+    return 0 if as_expected else RefusedError.exit_code
+
+
+def _one_algo(out: Path, name: str, catalog: Catalog, store: str, data: Path, dataset: str, key: Path) -> Outcome:
+    """Take one project through build, replay and promotion."""
+    from evals.report import report_of
+    from flows.build import build_bundle
+    from flows.promote import promote
+    from flows.replay import replay_evaluation
+    from sequence.project import find_project
+    from sequence.verdicts import judge
+
+    project = find_project(out / name)
+    catalog.register_artifact(f"art_{name}", {"notes.md": f"# {name}\n\nMade by the demo.\n".encode()})
+    _progress(f"{name}: flow build-bundle")
+    bundle = build_bundle(
+        project=str(out / name),
+        artifact=f"art_{name}",
+        author=AUTHOR,
+        config=project.config,
+        risk_limits=project.risk_limits("v1"),
+        store=store,
+    ).bundle_id
+    _progress(f"{name}: flow replay-evaluation of {bundle}")
+    judged = replay_evaluation(bundle=bundle, dataset=dataset, runner=AUTHOR, data=str(data), store=store)
+    _progress(f"{name}: flow promote; the verdict of {judged.eval_id} is {judged.verdict}")
+    reasons: tuple[str, ...] = ()
+    with _approver(catalog, bundle, judged.eval_id, key):
+        try:
+            promote(bundle=bundle, evaluations=[judged.eval_id], requested_by=AUTHOR, store=store)
+        except RefusedError as error:
+            reasons = error.unmet
+    _progress(f"{name}: {'refused' if reasons else 'promoted'}; writing the report")
+    evaluation = catalog.evaluation(judged.eval_id)
+    page = report_of(catalog, evaluation, judge(catalog, evaluation))
+    (out / f"{name}.html").write_text(page, encoding="utf-8")
+    return Outcome(name, bundle, judged.verdict, catalog.ledger.state(bundle).stage, reasons)
+
+
+def _dataset(catalog: Catalog, data: Path) -> str:
+    """Import the sample (or, where it cannot be had, make a synthetic market) and register it; returns the id."""
+    from evals.market.datasets import build_dataset
+    from evals.market.tape import write_tape
+
+    _progress("Market data: fetching the real sample, once")
+    tape = _tape()
+    write_tape(data, tape)
+    instrument = tape.info.instrument
+    dataset = build_dataset(data, instrument.venue, instrument.symbol)
+    events = f"{len(tape.events):,} events of {instrument.venue} {instrument.symbol}"
+    _progress(f"Market data: {dataset.dataset_id}, {events}")
+    return catalog.register_dataset(dataset)
+
+
+def _tape() -> Tape:
+    from evals.market.gdax import import_gdax
+    from evals.market.synthetic import synthetic_tape
+    from sequence.sample import fetch_sample
+
+    try:
+        book, messages = fetch_sample(Path(".cache/sample").absolute())
+    except UnreachableError as error:
+        _progress(f"The real sample cannot be had: {error}\nThis run uses a SYNTHETIC market instead.")
+        return synthetic_tape(42)
+    return import_gdax(book, messages)
+
+
+def _make_key(out: Path, catalog: Catalog) -> Path:
+    """Make the approver's SSH key and put it on the store's roster."""
+    from bundles.approvals import Roster
+
+    key = out / "risk_key"
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", APPROVER, "-f", str(key)]
+    try:
+        subprocess.run(command, check=True, capture_output=True)  # noqa: S603 -- fixed program and arguments
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise UnreachableError(f"ssh-keygen could not make a key: {error}. Install OpenSSH's client tools.") from error
+    public = key.with_suffix(".pub").read_text(encoding="utf-8")
+    catalog.install_roster(Roster(allowed_signers=f"{APPROVER} {public}", roles={APPROVER: ("risk",)}))
+    return key
+
+
+@contextmanager
+def _approver(catalog: Catalog, bundle: str, evaluation: str, key: Path) -> Iterator[None]:
+    """Be the other person: wait until the flow asks, sign what the *store* says is asked, answer in Prefect."""
+    done = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(_answer, catalog, bundle, evaluation, key, done)
+        try:
+            yield
+        finally:
+            done.set()
+        answer.result()
+
+
+def _answer(catalog: Catalog, bundle: str, evaluation: str, key: Path, done: threading.Event) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
+
+    from bundles.approvals import sign_statement
+    from bundles.promotion import statement_for
+
+    wanted = FlowRunFilter(name=FlowRunFilterName(any_=[f"promote {bundle} to replay"]))
+    with get_client(sync_client=True) as client:
+        while not done.wait(0.5):
+            paused = [
+                run for run in client.read_flow_runs(flow_run_filter=wanted) if run.state and run.state.is_paused()
+            ]
+            if not paused:
+                continue
+            statement = statement_for(catalog, bundle=bundle, target="edge", stage="replay", evaluations=[evaluation])
+            _progress(f"The flow waits for approval: {APPROVER} signs {statement.digest()[:23]}…")
+            form: dict[str, Any] = {
+                "decision": "approve",
+                "approver": APPROVER,
+                "notes": "looked at the report of the demo",
+                "signature": sign_statement(statement, key),
+            }
+            client.resume_flow_run(paused[0].id, run_input=form)
+            return
+
+
+def _start_server() -> None:
+    """Import Prefect and start its temporary server, which takes a while: done beside the other steps."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        client.hello()
+
+
+def _load_flows() -> None:
+    """Import the flows and all they need while the server starts."""
+    import flows.build
+    import flows.promote
+    import flows.replay  # noqa: F401
+
+
+@contextmanager
+def _temporary_prefect() -> Iterator[None]:
+    """Give Prefect a home of its own for the duration of the block, and end its server afterwards."""
+    before = dict(os.environ)
+    with tempfile.TemporaryDirectory(prefix="sequence-demo-") as home:
+        for name in _NOT_OURS:
+            os.environ.pop(name, None)
+        os.environ.update(_PREFECT, PREFECT_HOME=home)
+        try:
+            yield
+        finally:
+            from prefect.server.api.server import SubprocessASGIServer
+
+            SubprocessASGIServer().stop()
+            os.environ.clear()
+            os.environ.update(before)
+
+
+def _fresh_folder(out: Path) -> Path:
+    """Empty and return the output folder; refuses a folder that the demo did not make."""
+    if out.exists():
+        if not (out / _MARKER).is_file():
+            raise RefusedError(f"{out} was not made by the demo; nothing was changed. Run the demo in another folder.")
+        shutil.rmtree(out)
+    out.mkdir(parents=True)
+    (out / _MARKER).touch()
+    return out
+
+
+def _summary(out: Path, store: str, outcomes: list[Outcome]) -> str:
+    lines = ["", f"{'ALGO':<12}{'BUNDLE':<24}{'VERDICT':<16}STAGE"]
+    lines += [f"{each.algo:<12}{each.bundle:<24}{each.verdict:<16}{each.stage}" for each in outcomes]
+    for each in outcomes:
+        if each.reasons:
+            lines += ["", f"Why {each.algo} is refused:"]
+        for reason in each.reasons:
+            lines += textwrap.wrap(reason, 78, initial_indent="- ", subsequent_indent="  ")
+    reports = [f"Report:  {out / each.algo}.html" for each in outcomes]
+    return "\n".join(
+        [*lines, "", *reports, f"History: SEQUENCE_STORE={store} sequence bundle history {outcomes[0].bundle}"]
+    )
+
+
+def _progress(text: str) -> None:
+    _say(f"{time.monotonic() - _BEGAN:4.0f} s  {text}")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

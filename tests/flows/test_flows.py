@@ -1,0 +1,223 @@
+"""Flows on a real, temporary Prefect server: what they decide, and what no answer from Prefect can make them do."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from bundles.approvals import Statement, sign_statement
+from bundles.errors import NotFoundError
+from bundles.evidence import Evaluation
+from bundles.promotion import statement_for
+
+if TYPE_CHECKING:
+    from conftest import Ladder
+    from prefect import Flow
+    from prefect.client.schemas.objects import State
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+
+def run_promotion(
+    ladder: Ladder,
+    bundle: str,
+    evaluations: Sequence[str],
+    answers: Sequence[dict[str, Any]] = (),
+    stage: str = "replay",
+) -> State[Any]:
+    """Run the flow in place and give it one answer after another, each when it asks."""
+    from flows.promote import promote
+
+    with answering(f"promote {bundle} to {stage}", answers) as unanswered:
+        state = promote(
+            bundle=bundle,
+            evaluations=list(evaluations),
+            requested_by=ladder.author,
+            stage=stage,
+            store=ladder.store,
+            return_state=True,
+        )
+    assert not unanswered, "the flow ended before it asked for every answer"
+    return state
+
+
+@contextmanager
+def answering(run_name: str, answers: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    from prefect.client.orchestration import get_client
+
+    left, over = list(answers), threading.Event()
+
+    def answer() -> None:
+        seen = set()
+        with get_client(sync_client=True) as client:
+            while left and not over.wait(0.1):
+                for run in client.read_flow_runs():
+                    if run.name == run_name and run.state and run.state.is_paused() and run.state.id not in seen:
+                        seen.add(run.state.id)
+                        client.resume_flow_run(run.id, run_input=left.pop(0))
+
+    helper = threading.Thread(target=answer)
+    helper.start()
+    try:
+        yield left
+    finally:
+        over.set()
+        helper.join()
+
+
+def yes(approver: str, **more: str) -> dict[str, Any]:
+    return {"decision": "approve", "approver": approver, **more}
+
+
+DENIAL = {"decision": "deny", "approver": "anyone", "notes": "enough"}
+
+
+def test_a_refused_promotion_fails_with_every_reason(ladder: Ladder) -> None:
+    bundle, other = ladder.bundle(), ladder.bundle(levels=2)
+    failed = ladder.evaluated(bundle, risk_breaches=3, return_bps=-500.0)
+    foreign = ladder.evaluated(other)
+    state = run_promotion(ladder, bundle, [failed.eval_id, foreign.eval_id], stage="live")
+    assert state.name == "Refused"
+    for reason in ("stages cannot be skipped", "asks for shadow", "judges another bundle"):
+        assert reason in (state.message or "")
+    state = run_promotion(ladder, bundle, [failed.eval_id])
+    assert state.name == "Refused"
+    assert "risk_breaches 3 == 0" in (state.message or "")
+    assert "return_bps -500 >= -20" in (state.message or "")
+    assert ladder.stage(bundle) == "research"
+
+
+def test_an_approved_promotion_moves_the_bundle_and_names_the_approver(ladder: Ladder) -> None:
+    bundle = ladder.bundle()
+    evaluation = ladder.evaluated(bundle)
+    state = run_promotion(ladder, bundle, [evaluation.eval_id], [yes("risk@example.com", notes="read the report")])
+    assert state.is_completed(), state.message
+    assert ladder.stage(bundle) == "replay"
+    promoted = ladder.catalog.ledger.state(bundle).promotions[-1]
+    assert [approval.approver for approval in promoted.body.approvals] == ["risk@example.com"]
+    assert f"ledger entry {promoted.seq}" in (state.message or "")
+
+
+def test_a_signature_is_verified_against_the_statement_of_the_store(ladder: Ladder) -> None:
+    bundle = ladder.bundle()
+    evaluation = ladder.evaluated(bundle)
+    key = ladder.signer("risk@example.com")
+    asked = statement_for(
+        ladder.catalog, bundle=bundle, target="edge", stage="replay", evaluations=[evaluation.eval_id]
+    )
+    elsewhere = Statement(**(asked.model_dump() | {"stage": "live"}))
+    answers = [
+        yes("risk@example.com", signature=sign_statement(elsewhere, key)),
+        yes("stranger@example.com", signature=sign_statement(asked, key)),
+        yes("risk@example.com", signature="-----BEGIN SSH SIGNATURE-----\nAAAA\n-----END SSH SIGNATURE-----"),
+    ]
+    state = run_promotion(ladder, bundle, [evaluation.eval_id], [*answers, DENIAL])
+    assert state.name == "Denied"
+    assert ladder.stage(bundle) == "research"
+    state = run_promotion(
+        ladder, bundle, [evaluation.eval_id], [yes("risk@example.com", signature=f"  {sign_statement(asked, key)}\n")]
+    )
+    assert state.is_completed(), state.message
+    assert ladder.catalog.ledger.state(bundle).promotions[-1].body.approvals[0].kind == "signed"
+
+
+def test_a_forged_resume_moves_nothing(ladder: Ladder) -> None:
+    bundle = ladder.bundle()
+    evaluation = ladder.evaluated(bundle)
+    forgeries = [yes(ladder.author), yes(f" {ladder.author.upper()} "), yes("")]
+    state = run_promotion(ladder, bundle, [evaluation.eval_id], [*forgeries, DENIAL])
+    assert state.name == "Denied"
+    assert ladder.stage(bundle) == "research"
+    assert not ladder.catalog.ledger.state(bundle).promotions
+
+
+def test_evidence_that_fails_while_the_flow_waits_refuses_the_approval(
+    ladder: Ladder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import flows.promote
+
+    bundle = ladder.bundle()
+    evaluation = ladder.evaluated(bundle)
+
+    def fail_meanwhile(*_args: object, **_kwargs: object) -> Any:
+        inputs = evaluation.inputs.model_copy(update={"seed": 43})
+        later = evaluation.model_copy(update={"inputs": inputs, "metrics": {**evaluation.metrics, "traps": 1}})
+        ladder.catalog.record_evaluation(later, [], runner="ci", now_ns=2 * 10**18)
+        return flows.promote.ApprovalForm(decision="approve", approver="risk@example.com")
+
+    monkeypatch.setattr(flows.promote, "_ask", fail_meanwhile)
+    state = run_promotion(ladder, bundle, [evaluation.eval_id])
+    assert state.name == "Refused"
+    assert "revokes the ones before it" in (state.message or "")
+    assert ladder.stage(bundle) == "research"
+
+
+def test_one_failing_bundle_does_not_stop_the_nightly_replay(ladder: Ladder, monkeypatch: pytest.MonkeyPatch) -> None:
+    import flows.nightly
+    import tasks.evaluate
+    from flows.nightly import nightly_replay
+
+    bundles = [ladder.bundle(levels=levels) for levels in (1, 2, 3)]
+    for bundle in bundles[:2]:
+        evaluation = ladder.evaluated(bundle)
+        assert run_promotion(ladder, bundle, [evaluation.eval_id], [yes("risk@example.com")]).is_completed()
+    broken, sound = sorted(bundles[:2])
+    asked = []
+
+    def replay(_catalog: object, *, bundle: str, **_settings: object) -> Evaluation:
+        asked.append(bundle)
+        if bundle == broken:
+            raise NotFoundError("the tape has gone. Import it again.")
+        return ladder.evaluated(bundle)
+
+    monkeypatch.setattr(tasks.evaluate, "evaluate_replay", replay)
+    monkeypatch.setattr(flows.nightly, "newest_dataset", lambda *_args, **_kwargs: ladder.dataset())
+    state = nightly_replay(store=ladder.store, return_state=True)
+    assert asked == [broken, sound], "bundles at stage research are left alone"
+    assert state.is_failed()
+    assert "1 of 2 bundles could not be evaluated (1 pass, 0 fail, 0 inconclusive)" in (state.message or "")
+    assert "the tape has gone" in (state.message or "")
+
+
+def listed_deployments() -> list[dict[str, Any]]:
+    listed: list[dict[str, Any]] = yaml.safe_load((ROOT / "deployments" / "prefect.yaml").read_text())["deployments"]
+    return listed
+
+
+@pytest.mark.parametrize("listed", listed_deployments(), ids=lambda item: item["name"])
+def test_every_deployment_can_be_loaded_and_its_parameters_fit(
+    listed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prefect.flows import load_flow_from_entrypoint
+    from prefect.utilities.schema_tools import is_valid_schema, validate
+
+    monkeypatch.chdir(ROOT)
+    flow: Flow[..., Any] = load_flow_from_entrypoint(listed["entrypoint"])
+    schema = flow.parameters.model_dump()
+    assert flow.name == listed["name"]
+    assert is_valid_schema(schema) is None
+    validate(listed["parameters"], schema, raise_on_error=True, ignore_required=True)
+    assert set(listed["parameters"]) <= set(schema["properties"]), "a parameter that the flow does not have"
+    for name, parameter in schema["properties"].items():
+        assert parameter.get("description"), f"the form does not explain {name}"
+
+
+def test_the_deployments_are_served_as_prefect_yaml_lists_them() -> None:
+    import asyncio
+
+    from flows.serve import read_deployments, to_served
+
+    served = {each.name: each for each in asyncio.run(to_served(read_deployments()))}
+    assert set(served) == {item["name"] for item in listed_deployments()}
+    nightly = served["nightly-replay"].schedules
+    assert nightly is not None
+    assert [schedule.model_dump()["schedule"]["cron"] for schedule in nightly] == ["30 2 * * *"]
+    assert nightly[0].schedule.timezone == "UTC"
