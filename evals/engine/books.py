@@ -39,7 +39,7 @@ def locate(book: Book, side: int, px_1e9: int) -> int:
         return 0
     above, step = at + 1, _NEAR_TOP
     below = above - step
-    while below >= 0 and levels[side, below, 0] * sign > key:
+    while below >= 0 and levels[side, below, 0] * sign >= key:
         above = below
         step *= 2
         below = above - step
