@@ -21,7 +21,7 @@ from bundles.entries import Evaluated, LedgerEntry, fold
 from bundles.errors import IntegrityError, InvalidInputError, NotFoundError
 from bundles.evidence import Evaluation
 from bundles.ledger import head_key
-from bundles.manifests import BlobRef
+from bundles.manifests import Artifact, AssignmentBundle, BlobRef, EdgeBundle, SorBundle
 from bundles.promotion import promotion_problems
 from bundles.store.protocol import ObjectStore
 
@@ -54,6 +54,7 @@ class _Audit:
         self._catalog = Catalog(store)
         self._store = store
         self._progress = progress or (lambda _count: None)
+        self._present: frozenset[str] = frozenset()
         self._blobs: set[str] = set()
         self._problems: list[str] = []
         self._unfinished: list[str] = []
@@ -65,12 +66,12 @@ class _Audit:
         for count, key in enumerate((key for key in keys if key.startswith("cas/")), start=1):
             self._check_blob(key)
             self._progress(count)
-        present = set(keys)
+        self._present = frozenset(keys)
         for kind, read in self._readers().items():
             for key in (key for key in keys if key.startswith(f"refs/{kind}/")):
                 self._guard(key, partial(self._check_reference, read, key.rpartition("/")[2]))
         for bundle_id in self._ledgers(keys):
-            self._guard(f"ledger/{bundle_id}/", partial(self._check_ledger, bundle_id, present))
+            self._guard(f"ledger/{bundle_id}/", partial(self._check_ledger, bundle_id))
         self._guard(POLICY_HEAD, self._catalog.policy)
         self._guard(ROSTER_HEAD, self._catalog.roster)
         return AuditReport(tuple(self._problems), tuple(self._unfinished), self._entries, len(keys))
@@ -102,6 +103,9 @@ class _Audit:
         for ref in _blob_refs(document):
             if ref.digest not in self._blobs:
                 self._problems.append(f"{blob_key(ref.digest)}: missing or changed, but a document refers to it")
+        for kind, cited in _citations(document):
+            if ref_key(kind, cited) not in self._present:
+                self._problems.append(f"{ref_key(kind, cited)}: missing, but {name} cites it; register it again")
         if isinstance(document, Evaluation):
             bundle_id = short_id("bun", document.inputs.bundle)
             recorded = self._catalog.ledger.state(bundle_id).find(document.eval_id)
@@ -116,7 +120,7 @@ class _Audit:
         named |= {key.rpartition("/")[2] for key in keys if key.startswith(("heads/ledger/", "refs/bundles/"))}
         return sorted(named)
 
-    def _check_ledger(self, bundle_id: str, present: set[str]) -> None:
+    def _check_ledger(self, bundle_id: str) -> None:
         entries = self._catalog.ledger.history(bundle_id)
         if not entries:
             self._problems.append(
@@ -127,18 +131,18 @@ class _Audit:
         state = fold(entries)
         if short_id("bun", state.manifest) != bundle_id:
             self._problems.append(f"ledger/{bundle_id}/00000001.json: registers {state.manifest}, which has another id")
-        if head_key(bundle_id) not in present:
+        if head_key(bundle_id) not in self._present:
             self._note(len(entries) > 1, f"{head_key(bundle_id)}: missing")
-        if ref_key("bundles", bundle_id) not in present:
+        if ref_key("bundles", bundle_id) not in self._present:
             self._note(len(entries) > 1, f"{ref_key('bundles', bundle_id)}: missing; register the bundle again")
             return
         cited = {name for each in state.promotions for name in each.body.statement.evaluations}
         for entry in entries:
             if isinstance(entry.body, Evaluated):
-                self._check_evaluated(entry, entry.body, present, cited)
+                self._check_evaluated(entry, entry.body, cited)
         self._problems += promotion_problems(self._catalog, bundle_id)
 
-    def _check_evaluated(self, entry: LedgerEntry, body: Evaluated, present: set[str], cited: set[str]) -> None:
+    def _check_evaluated(self, entry: LedgerEntry, body: Evaluated, cited: set[str]) -> None:
         record = self._catalog.read(body.record, Evaluation)
         if (record.eval_id, record.inputs.kind) != (body.evaluation, body.evaluation_kind) or (
             short_id("bun", record.inputs.bundle) != entry.bundle
@@ -146,7 +150,7 @@ class _Audit:
             self._problems.append(
                 f"ledger/{entry.bundle}/{entry.seq:08d}.json: names {body.evaluation}, but its record is another"
             )
-        if ref_key("evaluations", body.evaluation) not in present:
+        if ref_key("evaluations", body.evaluation) not in self._present:
             self._note(
                 body.evaluation in cited,
                 f"{ref_key('evaluations', body.evaluation)}: missing; run the evaluation again",
@@ -154,6 +158,16 @@ class _Audit:
 
     def _note(self, is_problem: bool, text: str) -> None:
         (self._problems if is_problem else self._unfinished).append(text)
+
+
+def _citations(document: BaseModel) -> Iterator[tuple[str, str]]:
+    """Yield kind and id of everything that a document builds on."""
+    if isinstance(document, Artifact):
+        yield from (("artifacts", name) for name in document.parents)
+    elif isinstance(document, EdgeBundle | SorBundle | AssignmentBundle):
+        yield from (("artifacts", name) for name in document.artifacts)
+    elif isinstance(document, Evaluation):
+        yield from (("datasets", short_id("data", digest)) for digest in document.inputs.datasets)
 
 
 def _blob_refs(document: BaseModel) -> Iterator[BlobRef]:

@@ -158,7 +158,7 @@ def racing_store(request: pytest.FixtureRequest) -> ObjectStore:
     return request.getfixturevalue(f"{request.param}_server").open_empty()
 
 
-class Crash(Exception):
+class Crash(Exception):  # noqa: N818 -- an event, not an error
     """The process died here."""
 
 

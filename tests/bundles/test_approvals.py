@@ -36,7 +36,14 @@ CHANGES = [
 needs_ssh_keygen = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not installed")
 
 
-def problem_of(signature: str, *, name: str = RITA.name, roster: Roster = ROSTER, statement: Statement = STATEMENT, at_ns: int = NOW_NS):
+def problem_of(
+    signature: str,
+    *,
+    name: str = RITA.name,
+    roster: Roster = ROSTER,
+    statement: Statement = STATEMENT,
+    at_ns: int = NOW_NS,
+):
     approval = Approval(approver=name, statement=statement.digest(), kind="signed", signature=signature, at_ns=NOW_NS)
     return signature_problem(statement, approval, roster, at_ns)
 
@@ -63,7 +70,19 @@ def test_what_ssh_keygen_signs_verifies_here_and_there(key_file: Path, tmp_path:
 
     def ssh_keygen_verifies(message: bytes) -> bool:
         (tmp_path / "signature").write_text(signature)
-        command = ["ssh-keygen", "-Y", "verify", "-n", NAMESPACE, "-I", RITA.name, "-f", signers, "-s", tmp_path / "signature"]
+        command = [
+            "ssh-keygen",
+            "-Y",
+            "verify",
+            "-n",
+            NAMESPACE,
+            "-I",
+            RITA.name,
+            "-f",
+            signers,
+            "-s",
+            tmp_path / "signature",
+        ]
         return subprocess.run(command, input=message, capture_output=True, check=False).returncode == 0
 
     assert ssh_keygen_verifies(STATEMENT.canonical())
@@ -158,7 +177,7 @@ def test_one_line_may_name_several_spellings_of_one_person_and_comments_are_skip
         (f"{RITA.name} cert-authority {RITA.public}", "certificate authorities"),
         (f'{RITA.name} valid-after="20260101" {RITA.public}', "give it in UTC"),
         (f'{RITA.name} valid-after="20261301Z" {RITA.public}', "line 2"),
-        (f'{RITA.name} no-touch-required {RITA.public}', "line 2"),
+        (f"{RITA.name} no-touch-required {RITA.public}", "line 2"),
         (f'{RITA.name} verify-required="x" {RITA.public}', "line 2"),
         (f"{RITA.name} ssh-ed25519 AAAA", "line 2"),
         (f"{RITA.name} ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTY=", "line 2"),

@@ -17,7 +17,11 @@ from bundles.manifests import BUNDLE, EdgeBundle
 from tests.bundles.conftest import edge_bundle, evaluation_of
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53) + 1, 2**53 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
@@ -110,7 +114,12 @@ def test_order_of_keys_does_not_matter(order: list[str]) -> None:
     )
 
 
-@given(st.dictionaries(st.sampled_from(["net_pnl_1e9", "turnover", "sharpe", "fills"]), st.none() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)))
+@given(
+    st.dictionaries(
+        st.sampled_from(["net_pnl_1e9", "turnover", "sharpe", "fills"]),
+        st.none() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False),
+    )
+)
 @settings(deadline=None)
 def test_an_evaluation_survives_its_canonical_form(metrics: dict[str, float]) -> None:
     evaluation = evaluation_of(edge_bundle(), "replay", metrics=metrics)
@@ -121,7 +130,7 @@ def test_an_evaluation_survives_its_canonical_form(metrics: dict[str, float]) ->
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, True, "x", "01", "1.5"])
 def test_a_figure_is_a_finite_number(value: object) -> None:
-    with pytest.raises(MalformedDocumentError, match="figures.a"):
+    with pytest.raises(MalformedDocumentError, match=r"figures\.a"):
         read_document(Sample, {"price": 1, "sequence": 1, "figures": {"a": value}}, "sample")
 
 

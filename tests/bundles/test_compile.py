@@ -26,12 +26,18 @@ def test_defaults_are_the_documented_ones() -> None:
 def test_ids_do_not_depend_on_process_or_hash_seed() -> None:
     code = (
         "from bundles.compile import *; from bundles.mm_types import *;"
-        "print(compile_edge(WASM_PREAMBLE, sdk_abi='0.4.0', artifact='art_a', risk_limits=MmRiskLimits(), config=MmConfig()).bundle_id)"
+        "print(compile_edge(WASM_PREAMBLE, sdk_abi='0.4.0', artifact='art_a', risk_limits=MmRiskLimits(), "
+        "config=MmConfig()).bundle_id)"
     )
     ids = {
         subprocess.run(
-            [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)}, capture_output=True, check=True
-        ).stdout.decode().strip()
+            [sys.executable, "-c", code],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
+            capture_output=True,
+            check=True,
+        )
+        .stdout.decode()
+        .strip()
         for seed in ("0", "1")
     }
     assert ids == {compile_edge(WASM_PREAMBLE, **EDGE).bundle_id}
@@ -52,7 +58,10 @@ def test_bytes_that_are_no_module(wasm: bytes) -> None:
         (lambda: compile_sor(routing_model="art_a", impact_model="art_b", slicing_policy="x"), "slicing_policy"),
         (lambda: compile_assignment(artifact="art_a", min_venues=0), "min_venues"),
         (lambda: compile_assignment(artifact="art_a", edge_threshold_1e9=-1), "edge_threshold_1e9"),
-        (lambda: compile_assignment(artifact="art_a", edge_threshold_1e9=2, sor_threshold_1e9=1), "edge threshold 2 lies above"),
+        (
+            lambda: compile_assignment(artifact="art_a", edge_threshold_1e9=2, sor_threshold_1e9=1),
+            "edge threshold 2 lies above",
+        ),
     ],
 )
 def test_parts_that_do_not_fit_are_named(build, place: str) -> None:
@@ -65,7 +74,9 @@ def test_importing_the_room_brings_in_nothing_heavy() -> None:
         "import sys, bundles, bundles.catalog, bundles.promotion, bundles.audit, bundles.store;"
         "print(sorted({'boto3', 'botocore', 'yaml', 'sshsig', 'cryptography', 'numpy', 'prefect'} & set(sys.modules)))"
     )
-    made = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}, capture_output=True, check=True)
+    made = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}, capture_output=True, check=True
+    )
     assert made.stdout.decode().strip() == "[]"
 
 

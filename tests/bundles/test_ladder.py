@@ -68,7 +68,9 @@ class Case:
         evaluation = evaluation_of(facts.pop("bundle", self.bundle), kind, **facts)
         self.records[evaluation.eval_id] = evaluation
         seq = len(self.ledger) + len(self.promotions) + 2
-        self.ledger.append(RecordedEvaluation(seq, at_ns, evaluation.eval_id, evaluation.inputs.kind, evaluation.digest()))
+        self.ledger.append(
+            RecordedEvaluation(seq, at_ns, evaluation.eval_id, evaluation.inputs.kind, evaluation.digest())
+        )
         return evaluation.eval_id
 
     def climb(self, stage: str, *evaluations: str, break_glass: bool = False) -> None:
@@ -213,7 +215,12 @@ def nobody_approves(case: Case) -> str:
 
 def approval_of_something_else(case: Case) -> str:
     other = Statement(
-        bundle=case.bundle.digest(), target=case.target, stage="x", evaluations=(), verdict=digest_of(b""), policy=digest_of(b"")
+        bundle=case.bundle.digest(),
+        target=case.target,
+        stage="x",
+        evaluations=(),
+        verdict=digest_of(b""),
+        policy=digest_of(b""),
     )
     case.extra_approvals.append(OTTO.approve(other))
     return f"the approval of {OTTO.name} is for another"
@@ -303,7 +310,9 @@ def test_a_role_that_is_asked_must_be_held() -> None:
     case = Case("edge", "live")
     case.approvers = [RITA, OTTO]
     decision = case.decide()
-    assert decision.unmet == (f"{OTTO.name} holds none of the roles risk, trading; ask someone who does, or add the role to the roster",)
+    assert decision.unmet == (
+        f"{OTTO.name} holds none of the roles risk, trading; ask someone who does, or add the role to the roster",
+    )
 
 
 @pytest.mark.parametrize("target", list(STAGES))
@@ -326,7 +335,11 @@ def test_order(target: str) -> None:
 @pytest.mark.parametrize(
     ("target", "stage", "text"),
     [
-        ("edge", "sandbox", "exists on the ladder of sor and assignment only; the edge ladder is research → replay → shadow"),
+        (
+            "edge",
+            "sandbox",
+            "exists on the ladder of sor and assignment only; the edge ladder is research → replay → shadow",
+        ),
         ("sor", "shadow", "exists on the ladder of edge only"),
         ("edge", "production", "is unknown; the edge ladder is"),
     ],

@@ -25,7 +25,9 @@ def test_the_default_covers_every_stage_and_gets_stricter_upward() -> None:
         assert policy.rule(target, "research") is None
         rules = [policy.rule(target, stage) for stage in stages[1:]]
         assert all(rules)
-        drawdowns = [r.value for rule in rules for r in rule.rules if r.metric in {"max_drawdown_pct", "order_to_trade"}]  # type: ignore[union-attr]
+        drawdowns = [
+            r.value for rule in rules for r in rule.rules if r.metric in {"max_drawdown_pct", "order_to_trade"}
+        ]  # type: ignore[union-attr]
         returns = [r.value for rule in rules for r in rule.rules if r.metric == "return_bps"]  # type: ignore[union-attr]
         assert returns == sorted(returns)
         assert drawdowns[0::2] == sorted(drawdowns[0::2], reverse=True)

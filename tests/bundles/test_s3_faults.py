@@ -177,7 +177,7 @@ def test_lists_page_by_page_without_a_request_for_each_key(server: ScriptedServe
 
 
 def test_nobody_answers(server: ScriptedServer) -> None:
-    with pytest.raises(UnreachableError, match="127.0.0.1:9") as caught:
+    with pytest.raises(UnreachableError, match=r"127\.0\.0\.1:9") as caught:
         open_store("s3://bucket/pre", s3_endpoint="http://127.0.0.1:9").get("a")
     assert "s3://bucket/pre" in str(caught.value)
 
