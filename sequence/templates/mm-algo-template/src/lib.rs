@@ -9,6 +9,8 @@
 //!    `max_order_age_ms`; otherwise it is cancelled. Quotes that need no change cost no order traffic.
 //! 3. Missing quotes are placed as far as the position limits allow, counting everything that may still fill.
 //!
+//! Updates that change none of what a decision rests on end after a few comparisons.
+//!
 //! An empty or crossed book, or a config region that nobody filled, means: do nothing. A reject silences new quotes for
 //! one second. All arithmetic is on integers, and what could overflow is checked.
 
@@ -122,6 +124,18 @@ impl Wanted {
 const BIDS: usize = 0;
 const ASKS: usize = 1;
 
+/// Everything that a decision rests on, but the time. While it stays the same, so does the decision.
+#[derive(Clone, Copy, PartialEq)]
+struct Seen {
+    bid_1e9: u64,
+    ask_1e9: u64,
+    position_1e8: i64,
+    fills: u64,
+    orders: u8,
+    reduce_only: u8,
+    config_seq: u16,
+}
+
 /// The market maker's own memory; position and orders belong to the host.
 pub struct MarketMaker {
     counter: u64,
@@ -130,6 +144,9 @@ pub struct MarketMaker {
     /// Cancels on their way: an order stays in the host's list until the venue has answered.
     cancelling: [u64; MAX_ORDERS],
     cancelling_ct: usize,
+    /// What was seen when last nothing was left to do, and until when that holds: most updates end here.
+    settled: Option<Seen>,
+    settled_until_ms: u64,
     /// Native builds have no config region; tests fill this one.
     #[cfg(not(target_arch = "wasm32"))]
     pub region: ConfigRegion,
@@ -149,6 +166,8 @@ impl MarketMaker {
             quiet_until_ns: 0,
             cancelling: [0; MAX_ORDERS],
             cancelling_ct: 0,
+            settled: None,
+            settled_until_ms: 0,
             #[cfg(not(target_arch = "wasm32"))]
             region: ConfigRegion::default(),
         }
@@ -156,14 +175,14 @@ impl MarketMaker {
 
     #[cfg(target_arch = "wasm32")]
     #[inline(always)]
-    fn config(&self) -> Option<Config> {
+    fn region(&self) -> &ConfigRegion {
         // The host owns this region and writes it only between callbacks.
-        Config::read(unsafe { ConfigRegion::read() })
+        unsafe { ConfigRegion::read() }
     }
 
     #[cfg(not(target_arch = "wasm32"))]
-    fn config(&self) -> Option<Config> {
-        Config::read(&self.region)
+    fn region(&self) -> &ConfigRegion {
+        &self.region
     }
 
     #[inline(always)]
@@ -268,13 +287,27 @@ impl MarketMaker {
 impl Algo for MarketMaker {
     fn on_book(&mut self, book: &L2Book, state: &AlgoState, _features: &OnlineFeatures, actions: &mut Actions) {
         self.now_ns = book.recv_ns;
-        let (bid, ask, config) = match (book.best_bid(), book.best_ask(), self.config()) {
-            (Some(bid), Some(ask), Some(config)) => (bid, ask, config),
+        let (bid, ask) = match (book.best_bid(), book.best_ask()) {
+            (Some(bid), Some(ask)) if bid.px_1e9 < ask.px_1e9 => (bid, ask),
             _ => return,
         };
-        if bid.px_1e9 >= ask.px_1e9 {
+        let seen = Seen {
+            bid_1e9: bid.px_1e9,
+            ask_1e9: ask.px_1e9,
+            position_1e8: state.position_1e8,
+            fills: state.total_fill_count,
+            orders: state.order_ct,
+            reduce_only: state.risk.reduce_only,
+            config_seq: self.region().update_seq,
+        };
+        if self.settled == Some(seen) && self.now_ns / NS_PER_MS <= self.settled_until_ms {
             return;
         }
+        self.settled = None;
+        let config = match Config::read(self.region()) {
+            Some(config) => config,
+            None => return,
+        };
         let tick_1e9 = state.symbol.tick_size_1e9.max(1);
         let wanted = match Wanted::around(bid.px_1e9, ask.px_1e9, tick_1e9, state.position_1e8, &config) {
             Some(wanted) => wanted,
@@ -306,6 +339,11 @@ impl Algo for MarketMaker {
                 resting_1e8[side] = resting_1e8[side].saturating_add(size_1e8);
                 slots -= 1;
             }
+        }
+        if actions.is_empty() && self.cancelling_ct == 0 && orders.iter().all(OpenOrder::is_live) {
+            let oldest_ms = orders.iter().map(|order| order.order_id >> COUNTER_BITS).min();
+            self.settled_until_ms = oldest_ms.map_or(u64::MAX, |ms| ms.saturating_add(config.max_order_age_ms));
+            self.settled = Some(seen);
         }
     }
 
