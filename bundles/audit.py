@@ -20,7 +20,7 @@ from bundles.catalog import POLICY_HEAD, ROSTER_HEAD, Catalog, blob_key, ref_key
 from bundles.entries import Evaluated, LedgerEntry, fold
 from bundles.errors import IntegrityError, InvalidInputError, NotFoundError
 from bundles.evidence import Evaluation
-from bundles.ledger import head_key
+from bundles.ledger import entry_key, head_key
 from bundles.manifests import Artifact, AssignmentBundle, BlobRef, EdgeBundle, SorBundle
 from bundles.promotion import promotion_problems
 from bundles.store.protocol import ObjectStore
@@ -123,14 +123,12 @@ class _Audit:
     def _check_ledger(self, bundle_id: str) -> None:
         entries = self._catalog.ledger.history(bundle_id)
         if not entries:
-            self._problems.append(
-                f"ledger/{bundle_id}/00000001.json: missing, so nobody knows what happened to this bundle"
-            )
+            self._problems.append(f"{entry_key(bundle_id, 1)}: missing, so nobody knows what happened to this bundle")
             return
         self._entries += len(entries)
         state = fold(entries)
         if short_id("bun", state.manifest) != bundle_id:
-            self._problems.append(f"ledger/{bundle_id}/00000001.json: registers {state.manifest}, which has another id")
+            self._problems.append(f"{entry_key(bundle_id, 1)}: registers {state.manifest}, which has another id")
         if head_key(bundle_id) not in self._present:
             self._note(len(entries) > 1, f"{head_key(bundle_id)}: missing")
         if ref_key("bundles", bundle_id) not in self._present:
@@ -140,7 +138,7 @@ class _Audit:
         for entry in entries:
             if isinstance(entry.body, Evaluated):
                 self._check_evaluated(entry, entry.body, cited)
-        self._problems += promotion_problems(self._catalog, bundle_id)
+        self._problems += promotion_problems(self._catalog, entries)
 
     def _check_evaluated(self, entry: LedgerEntry, body: Evaluated, cited: set[str]) -> None:
         record = self._catalog.read(body.record, Evaluation)
@@ -148,7 +146,7 @@ class _Audit:
             short_id("bun", record.inputs.bundle) != entry.bundle
         ):
             self._problems.append(
-                f"ledger/{entry.bundle}/{entry.seq:08d}.json: names {body.evaluation}, but its record is another"
+                f"{entry_key(entry.bundle, entry.seq)}: names {body.evaluation}, but its record is another"
             )
         if ref_key("evaluations", body.evaluation) not in self._present:
             self._note(

@@ -74,7 +74,6 @@ class _JudgedEvaluation(Part):
     evaluation: str
     record: Digest
     verdict: str
-    checks: tuple[str, ...]
 
 
 class _Verdict(Document):
@@ -140,16 +139,16 @@ def decide(
 
 
 def _verdict_digest(proposal: Proposal, records: Mapping[str, Evaluation], policy: Policy) -> str:
+    """Digest the verdicts; with the records' digests and the policy's they fix every figure and every rule."""
     rule = policy.rule(proposal.bundle_kind, proposal.stage)
-    judged = []
-    for name in sorted(set(proposal.evaluations)):
-        if rule and name in records:
-            gate = evaluate_gate(rule, records[name])
-            checks = tuple(f"{check.ok} {check.text}" for check in gate.checks)
-            judged.append(
-                _JudgedEvaluation(evaluation=name, record=records[name].digest(), verdict=gate.verdict, checks=checks)
-            )
-    return _Verdict(evaluations=tuple(judged)).digest()
+    judged = tuple(
+        _JudgedEvaluation(
+            evaluation=name, record=records[name].digest(), verdict=evaluate_gate(rule, records[name]).verdict
+        )
+        for name in sorted(set(proposal.evaluations))
+        if rule and name in records
+    )
+    return _Verdict(evaluations=judged).digest()
 
 
 def _same_promotion(proposal: Proposal, state: BundleState) -> RecordedPromotion | None:

@@ -12,11 +12,12 @@ from typing import Literal
 
 from bundles.approvals import Approval, Roster, Statement
 from bundles.catalog import Catalog
-from bundles.entries import BundleState, Promoted, fold
+from bundles.entries import BundleState, LedgerEntry, Promoted, fold
 from bundles.errors import AmbiguousIdError, IntegrityError, InvalidInputError, NotFoundError
 from bundles.evidence import Evaluation
 from bundles.gates import Check
 from bundles.ladder import Decision, Proposal, decide, statement_of
+from bundles.ledger import entry_key
 from bundles.policy import Policy
 from bundles.stages import STAGES
 
@@ -92,7 +93,11 @@ def promote(
     for document in (policy, roster):
         catalog.put_blob(document.canonical())
 
+    stage_before = ""
+
     def decide_on(state: BundleState) -> tuple[Decision, Promoted]:
+        nonlocal stage_before
+        stage_before = state.stage
         decision = _decide(catalog, proposal, state, policy, roster, now_ns)
         body = Promoted(
             from_stage=state.stage,
@@ -106,25 +111,24 @@ def promote(
     decision, seq = catalog.ledger.promote(proposal.bundle, decide_on, actor=requested_by.strip(), at_ns=now_ns)
     return Promotion(
         decision=decision.decision,
-        stage=catalog.ledger.state(proposal.bundle).stage,
+        stage=stage if decision.decision == "promoted" else stage_before,
         unmet=decision.unmet,
         ledger_seq=seq,
         checks=decision.checks,
     )
 
 
-def promotion_problems(catalog: Catalog, bundle_id: str) -> list[str]:
-    """Take every promotion in a ledger again, on the history, policy and roster of its time; list what does not hold.
+def promotion_problems(catalog: Catalog, entries: Sequence[LedgerEntry]) -> list[str]:
+    """Take every promotion of a history again, on the history, policy and roster of its time; list what does not hold.
 
     This is what finds an entry that something other than `promote` wrote.
     """
-    entries = catalog.ledger.history(bundle_id)
     problems = []
     for at, entry in enumerate(entries):
         body = entry.body
         if not isinstance(body, Promoted):
             continue
-        where = f"ledger/{bundle_id}/{entry.seq:08d}.json"
+        where, bundle_id = entry_key(entry.bundle, entry.seq), entry.bundle
         try:
             state = fold(entries[:at])
             manifest = catalog.bundle(bundle_id)
@@ -161,12 +165,14 @@ def verified_state(catalog: Catalog, bundle_id: str) -> BundleState:
         IntegrityError: naming each entry that does not hold.
 
     """
-    state = catalog.ledger.state(bundle_id)
-    if problems := promotion_problems(catalog, bundle_id):
+    entries = catalog.ledger.history(bundle_id)
+    if not entries:
+        raise NotFoundError(f"Bundle {bundle_id} has no history. Register it again.")
+    if problems := promotion_problems(catalog, entries):
         raise IntegrityError(
             "\n".join([*problems, f"Restore the ledger of {bundle_id} from a backup; run `audit verify`."])
         )
-    return state
+    return fold(entries)
 
 
 def _proposal(
