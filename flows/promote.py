@@ -31,7 +31,6 @@ class ApprovalForm(RunInput):
     signature: str = Field(
         default="",
         description="The armored SSH signature of the statement; needed where the policy asks for signed approvals.",
-        json_schema_extra={"format": "textarea"},
     )
 
 
@@ -165,7 +164,7 @@ def _question(request: str, statement: Statement, objection: str) -> str:
     text = statement.canonical().decode()
     objections = f"**The last answer does not count:**\n\n{bullets(objection.splitlines())}\n\n" if objection else ""
     return (
-        f"{objections}{request}\n\n### What you approve\n\n```json\n{text}\n```\n\n"
+        f"{objections}{request}\n\n### What you approve\n\n```json\n{statement.model_dump_json(indent=2)}\n```\n\n"
         f"Sign it with your key of the roster and paste the result below:\n\n"
         f"```sh\nprintf %s '{text}' | ssh-keygen -Y sign -n {NAMESPACE} -f ~/.ssh/id_ed25519\n```"
     )

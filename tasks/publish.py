@@ -12,13 +12,13 @@ from bundles.evidence import Evaluation
 from bundles.gates import Check
 from evals.report import metric_rows
 
-MARKS = {True: "✅", False: "❌", None: "❔"}
+MARKS = {True: "✓", False: "✗", None: "?"}
 
 
 def checklist(checks: Iterable[Check]) -> str:
     """Return a gate's checks as a Markdown list."""
     dry_run = {True: " *(dry run)*", False: ""}
-    return "\n".join(f"- {MARKS[check.ok]} {inline(check.text)}{dry_run[check.dry_run]}" for check in checks)
+    return "\n".join(f"- **{MARKS[check.ok]}** {inline(check.text)}{dry_run[check.dry_run]}" for check in checks)
 
 
 def bullets(lines: Iterable[str]) -> str:
