@@ -26,7 +26,7 @@ from bundles.promotion import promotion_problems
 from bundles.store.protocol import ObjectStore
 
 _KNOWN_KEYS: Final = re.compile(
-    r"cas/sha256/[0-9a-f]{2}/[0-9a-f]{62}|refs/(bundles|artifacts|datasets|evaluations)/[^/]+"
+    r"cas/sha256/[0-9a-f]{2}/[0-9a-f]{62}|refs/(bundles|artifacts|datasets|evaluations|policies)/[^/]+"
     r"|ledger/bun_[0-9a-f]{16}/\d{8}\.json|heads/(policy|roster|ledger/bun_[0-9a-f]{16})"
 )
 
@@ -83,6 +83,7 @@ class _Audit:
             "bundles": catalog.bundle,
             "datasets": catalog.dataset,
             "evaluations": catalog.evaluation,
+            "policies": catalog.policy,
         }
 
     def _guard(self, where: str, check: Callable[[], object]) -> None:
@@ -135,6 +136,10 @@ class _Audit:
             self._note(len(entries) > 1, f"{ref_key('bundles', bundle_id)}: missing; register the bundle again")
             return
         cited = {name for each in state.promotions for name in each.body.statement.evaluations}
+        for promotion in state.promotions:
+            key = ref_key("policies", short_id("pol", promotion.body.statement.policy))
+            if key not in self._present:
+                self._problems.append(f"{key}: missing, but entry {promotion.seq} of {bundle_id} was decided by it")
         for entry in entries:
             if isinstance(entry.body, Evaluated):
                 self._check_evaluated(entry, entry.body, cited)

@@ -36,7 +36,13 @@ POLICY_HEAD: Final = "heads/policy"
 ROSTER_HEAD: Final = "heads/roster"
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_WHAT: Final = {"bundles": ("bun", "bundle"), "datasets": ("data", "dataset"), "evaluations": ("eval", "evaluation")}
+_WHAT: Final = {
+    "bundles": ("bun", "bundle"),
+    "datasets": ("data", "dataset"),
+    "evaluations": ("eval", "evaluation"),
+    "policies": ("pol", "policy"),
+    "artifacts": ("art", "artifact"),
+}
 
 
 class Catalog:
@@ -214,12 +220,23 @@ class Catalog:
 
     # Policy and roster
 
-    def policy(self) -> Policy:
-        """Return the policy in force: the one that the store names, else the one that is shipped."""
-        return self._at_head(POLICY_HEAD, Policy) or default_policy()
+    def policy(self, id_or_prefix: str | None = None) -> Policy:
+        """Return a policy by id, or the one in force: the one that the store names, else the one that is shipped."""
+        if id_or_prefix is None:
+            return self._at_head(POLICY_HEAD, Policy) or default_policy()
+        policy_id = self._resolve("policies", id_or_prefix)
+        policy = self._document("policies", policy_id, Policy)
+        return self._same_id("policies", policy_id, short_id("pol", policy.digest()), policy)
+
+    def keep_policy(self, policy: Policy) -> str:
+        """Keep a policy without putting it into force, and return its id."""
+        policy_id = short_id("pol", policy.digest())
+        self._bind("policies", policy_id, policy)
+        return policy_id
 
     def install_policy(self, policy: Policy) -> str:
         """Put a policy into force and return its digest."""
+        self.keep_policy(policy)
         return self._move_head(POLICY_HEAD, policy)
 
     def roster(self) -> Roster:
@@ -295,7 +312,7 @@ class Catalog:
     def _digest_of_ref(self, kind: str, name: str) -> str:
         found = self.store.get_versioned(ref_key(kind, name))
         if found is None:
-            singular = kind.removesuffix("s")
+            singular = _WHAT[kind][1]
             raise NotFoundError(
                 f"No {singular} {name} in {self.store.url}. List what there is, or check the address of the store."
             )

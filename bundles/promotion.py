@@ -90,8 +90,8 @@ def promote(
     proposal = _proposal(catalog, bundle, target, stage, evaluations, approvals, break_glass, notes)
     verified_state(catalog, proposal.bundle)
     policy, roster = catalog.policy(), catalog.roster()
-    for document in (policy, roster):
-        catalog.put_blob(document.canonical())
+    catalog.keep_policy(policy)
+    catalog.put_blob(roster.canonical())
 
     stage_before = ""
 

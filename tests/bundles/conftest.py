@@ -3,6 +3,8 @@ people."""
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 import shutil
 import socket
@@ -10,8 +12,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,7 @@ from bundles.store import ObjectStore, open_store
 S_NS = 10**9
 DAY_NS = 86_400 * S_NS
 BUCKET = "ladder"
+CLOSED = ("-s3.port.iceberg=0", "-s3.port.lance=0")  # their default ports are fixed, and two servers would meet there
 NOW_NS = 1_770_000_000 * S_NS
 
 # Stores
@@ -98,7 +101,9 @@ def seaweedfs_server(s3_credentials: None, tmp_path_factory: pytest.TempPathFact
     data = tmp_path_factory.mktemp("seaweedfs")
     command = [weed, "server", f"-dir={data}", "-s3", "-ip=127.0.0.1", "-master.telemetry=false", "-volume.max=40"]
     with (data / "log").open("wb") as log:
-        process = subprocess.Popen([*command, "-master.volumeSizeLimitMB=64", *options], stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [*command, "-master.volumeSizeLimitMB=64", *CLOSED, *options], stdout=log, stderr=log
+        )
     try:
         if not answers(endpoint, process, within_s=60):
             pytest.skip(f"SeaweedFS does not start here: {(data / 'log').read_text(errors='replace')[-500:]}")
@@ -190,18 +195,20 @@ class CrashingStore:
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody with an SSH key; signs in memory, as ssh-keygen would."""
+    """Somebody with an SSH key that follows from the name; signs in memory, as ssh-keygen would."""
 
     name: str
-    key: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
+    key_of: str = ""
+
+    @property
+    def key(self) -> Ed25519PrivateKey:
+        return Ed25519PrivateKey.from_private_bytes(hashlib.sha256((self.key_of or self.name).encode()).digest())
 
     @property
     def public(self) -> str:
         return self.key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
 
     def sign(self, message: bytes, namespace: str = NAMESPACE, hash_name: str = "sha512") -> str:
-        import io
-
         hashed = hash_file(io.BytesIO(message), hash_name)
         inner = SshsigWrapper(namespace=namespace.encode(), hash_algo=hash_name.encode(), hash=hashed)
         out = SshWriter(io.BytesIO())
@@ -374,8 +381,3 @@ class World:
 @pytest.fixture
 def world(directory_store: ObjectStore) -> World:
     return World(directory_store).begin()
-
-
-@pytest.fixture
-def world_on() -> Callable[..., World]:
-    return World

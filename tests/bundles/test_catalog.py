@@ -212,5 +212,6 @@ def test_a_policy_is_in_force_once_installed(world: World) -> None:
     digest = world.catalog.install_policy(stricter)
     assert world.catalog.policy() == stricter
     assert world.catalog.install_policy(stricter) == digest
+    assert world.catalog.policy(f"pol_{digest[7:15]}") == stricter
     world.catalog.install_policy(default_policy())
     assert world.catalog.policy() == default_policy()

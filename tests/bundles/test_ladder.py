@@ -204,7 +204,7 @@ def author_approves(case: Case) -> str:
 
 
 def somebody_approves_twice(case: Case) -> str:
-    case.approvers = [*case.approvers, Person(f" {RITA.name.upper()}", RITA.key)]
+    case.approvers = [*case.approvers, Person(f" {RITA.name.upper()}", key_of=RITA.name)]
     return "approves twice"
 
 
@@ -227,7 +227,7 @@ def approval_of_something_else(case: Case) -> str:
 
 
 def forged_signature(case: Case) -> str:
-    case.approvers = [*case.approvers, Person(OTTO.name, STRANGER.key)]
+    case.approvers = [*case.approvers, Person(OTTO.name, key_of=STRANGER.name)]
     return "with a key that the roster does not list"
 
 

@@ -243,7 +243,7 @@ def test_an_entry_that_the_ladder_does_not_allow_stops_everything_after(world: W
         roster=world.catalog.roster().digest(),
         notes="",
     )
-    world.catalog.put_blob(default_policy().canonical())
+    world.catalog.keep_policy(default_policy())
     world.catalog.ledger._append(world.bundle_id, "mallory", NOW_NS, lambda _: forged)
     assert world.catalog.ledger.state(world.bundle_id).stage == "replay"
     shadow = world.evaluate("shadow", number=5)
