@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evals.engine.accounting import average_entry, unrealized
-from evals.engine.books import best_px
+from evals.engine.books import best_at, best_px
 from evals.engine.kernel import kernel
 from evals.engine.layout import Guest, Record
 from evals.wasm import native
@@ -27,12 +27,12 @@ def write_book(guest: Guest, receive_ns: int) -> None:
     at = guest.host[native.BOOK_WORD]
     top_changed = min(book.changed[0, 0], book.changed[1, 0])
     for side in range(2):
-        depth = book.depth[side]
+        depth, best = book.depth[side], best_at(book, side)
         first = at + side * _SIDE_WORDS
         for d in range(book.changed[side, 0], min(book.changed[side, 1], BOOK_LEVELS)):
             if d < depth:
-                words[first + 2 * d] = book.levels[side, depth - 1 - d, 0]
-                words[first + 2 * d + 1] = book.levels[side, depth - 1 - d, 1]
+                words[first + 2 * d] = book.levels[side, best - d, 0]
+                words[first + 2 * d + 1] = book.levels[side, best - d, 1]
             else:
                 words[first + 2 * d] = 0
                 words[first + 2 * d + 1] = 0
@@ -58,7 +58,7 @@ def _write_features(guest: Guest, receive_ns: int, top_changed: int) -> None:
         return
     microprice, imbalance = 0, 0
     if book.depth[0] > 0 and book.depth[1] > 0:
-        bid_sz, ask_sz = book.levels[0, book.depth[0] - 1, 1], book.levels[1, book.depth[1] - 1, 1]
+        bid_sz, ask_sz = book.levels[0, best_at(book, 0), 1], book.levels[1, best_at(book, 1), 1]
         while bid_sz > _LARGE_SIZE or ask_sz > _LARGE_SIZE:
             bid_sz, ask_sz = bid_sz // 1024, ask_sz // 1024
         bid_px = best_px(book, 0)
@@ -67,9 +67,9 @@ def _write_features(guest: Guest, receive_ns: int, top_changed: int) -> None:
         bids, asks = 0, 0
         for d in range(_IMBALANCE_LEVELS):
             if d < book.depth[0]:
-                bids += book.levels[0, book.depth[0] - 1 - d, 1] // 16
+                bids += book.levels[0, best_at(book, 0) - d, 1] // 16
             if d < book.depth[1]:
-                asks += book.levels[1, book.depth[1] - 1 - d, 1] // 16
+                asks += book.levels[1, best_at(book, 1) - d, 1] // 16
         while bids > _LARGE_SIZE or asks > _LARGE_SIZE:
             bids, asks = bids // 1024, asks // 1024
         if bids + asks > 0:

@@ -18,7 +18,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 def kernel(function: _Function) -> _Function:
     """Compile a function; the Python types stay visible to the type checker."""
-    compiled = numba.njit(function, cache=True, nogil=True)
+    compiled = numba.njit(function, cache=True, nogil=True, _nrt=False)
     stamp_cache(compiled)
     return compiled  # type: ignore[no-any-return]
 

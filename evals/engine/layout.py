@@ -280,12 +280,14 @@ RULES: Final = np.dtype(
 
 
 class Book(NamedTuple):
-    """One order book. ``levels[side, i]`` is (price, size, taken), worst first, best last; ``depth[side]`` counts them.
+    """One order book. ``levels[side, i]`` is (price, size, taken), worst first, best last.
 
+    A side's levels begin at ``first[side]``; ``depth[side]`` counts them.
     ``changed[side]`` is the range of depths (0 is the best) that changed since the guest's copy was written.
     """
 
     levels: Int64s
+    first: Int64s
     depth: Int64s
     changed: Int64s
 

@@ -8,7 +8,7 @@ for a slice that is over, for a failure or for the end of the tape, and goes on 
 from __future__ import annotations
 
 from evals.engine.accounting import equity
-from evals.engine.books import clear, mid_px, set_level
+from evals.engine.books import clear, lacks_room, mid_px, set_level
 from evals.engine.gateway import call_on_book, call_with_state, on_answer, refresh_state, take_actions
 from evals.engine.guest import write_book
 from evals.engine.kernel import kernel
@@ -106,7 +106,7 @@ def _row(sim: Sim, at: int) -> int:
 @kernel
 def _nearly_full(sim: Sim) -> bool:
     """Return whether the next step might not fit: one order may sweep a whole side of the book, fill by fill."""
-    exchange, local = sim.exchange, sim.guest.book
+    exchange = sim.exchange
     run = exchange.run[0]
     if run.requests_head == run.requests_tail:
         run.requests_head = run.requests_tail = 0
@@ -119,8 +119,8 @@ def _nearly_full(sim: Sim) -> bool:
         or run.orders + _MARGIN > len(exchange.orders)
         or run.requests_tail + _MARGIN > len(sim.requests)
         or run.samples + 2 > len(exchange.equity)
-        or sweep > exchange.book.levels.shape[1]
-        or max(local.depth[0], local.depth[1]) + run.packet_end + 2 - run.packet_at > local.levels.shape[1]
+        or lacks_room(exchange.book, 1)
+        or lacks_room(sim.guest.book, run.packet_end + 1 - run.packet_at)
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from evals.engine import layout
 from evals.engine.arithmetic import quote_notional
-from evals.engine.books import available, best_px, clear, locate, mid_px, set_level
+from evals.engine.books import available, best_at, best_px, clear, locate, mid_px, set_level
 from evals.engine.kernel import kernel
 from evals.engine.layout import (
     AMENDED,
@@ -175,8 +175,8 @@ def _take(x: Exchange, index: int, limit_px_1e9: int) -> None:
     slot, levels = x.slots[index], x.book.levels
     other = 1 - slot.side
     sign = 1 - 2 * other
-    at = x.book.depth[other] - 1
-    while at >= 0 and slot.ex_filled_1e8 < slot.ex_qty_1e8 and levels[other, at, 0] * sign >= limit_px_1e9 * sign:
+    at = best_at(x.book, other)
+    while at >= x.book.first[other] and slot.ex_filled_1e8 < slot.ex_qty_1e8 and levels[other, at, 0] * sign >= limit_px_1e9 * sign:
         qty = min(levels[other, at, 1] - levels[other, at, 2], slot.ex_qty_1e8 - slot.ex_filled_1e8)
         if qty > 0:
             levels[other, at, 2] += qty

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numba
 import numpy as np
 
 from bundles.mm_types import MmRiskLimits
 from evals.engine import layout, loop
-from evals.engine.books import new_book
+from evals.engine.books import new_book, with_room
 from evals.engine.gateway import fuel_bucket
 from evals.engine.layout import Exchange, Guest, Int64s, Records, Sim
 from evals.errors import AlgoFailure, AlgoProtocolError, TapeError
@@ -44,6 +46,8 @@ class Outcome:
 
     failure: AlgoFailure | None
     interrupted: bool
+    run_s: float
+    """Wall-clock seconds of the run itself, without compiling."""
     fills: Records
     orders: Records
     equity: Records
@@ -74,9 +78,11 @@ def simulate(
     sim = _set_up(instance, events, instrument, risk, latencies, equity_interval_ns, fuel_per_callback)
     net = threading.Timer(wall_clock_limit_s, instance.interrupt)
     net.daemon = True
-    net.start()
     failure: AlgoFailure | None = None
     interrupted = False
+    _compile(sim)
+    started = time.perf_counter()
+    net.start()
     try:
         loop.start(sim)
         sim, alive = _drive(sim, progress)
@@ -90,6 +96,7 @@ def simulate(
     return Outcome(
         failure=failure,
         interrupted=interrupted,
+        run_s=time.perf_counter() - started,
         fills=sim.exchange.fills[: run["fills"]].copy(),
         orders=sim.exchange.orders[: run["orders"]].copy(),
         equity=sim.exchange.equity[: run["samples"]].copy(),
@@ -97,6 +104,27 @@ def simulate(
         account=sim.exchange.account[0],
         fuel_counts=sim.guest.fuel_counts,
     )
+
+
+def nothing_happened(failure: AlgoFailure) -> Outcome:
+    """Return the outcome of an algo that broke before the first event."""
+    return Outcome(
+        failure=failure,
+        interrupted=False,
+        run_s=0.0,
+        fills=np.zeros(0, layout.FILL_LOG),
+        orders=np.zeros(0, layout.ORDER_LOG),
+        equity=np.zeros(0, layout.EQUITY_LOG),
+        run=np.zeros(1, layout.RUN)[0],
+        account=np.zeros(1, layout.ACCOUNT)[0],
+        fuel_counts=np.zeros(_FUEL_BUCKETS, np.int64),
+    )
+
+
+def _compile(sim: Sim) -> None:
+    """Compile the kernels, or load them, before the wall-clock net is up: it is there for the algo."""
+    loop.advance(sim, 0)
+    loop.finish.compile((numba.typeof(sim),))  # type: ignore[attr-defined]
 
 
 def _drive(sim: Sim, progress: Callable[[float], None] | None) -> tuple[Sim, bool]:
@@ -112,14 +140,20 @@ def _drive(sim: Sim, progress: Callable[[float], None] | None) -> tuple[Sim, boo
 
 
 def _checked(events: Records) -> Records:
-    if events.dtype != TAPE_DTYPE:
-        raise TypeError(f"events have the dtype {events.dtype}; a tape has evals.market.schema.TAPE_DTYPE")
+    if events.dtype.names != TAPE_DTYPE.names:
+        raise TypeError(f"events have the columns {events.dtype.names}; a tape has {TAPE_DTYPE.names}")
     if len(events) == 0:
         raise TapeError("The tape is empty: there is nothing to replay. Choose a window that holds data.")
     backward = np.flatnonzero(np.diff(events["receive_ns"]) < 0)
     if len(backward):
         raise TapeError(f"Row {backward[0] + 1} was received before the row above it. Import the data again: a tape is in receive order.")
-    return np.require(events, requirements=["C", "W"])
+    if events.dtype == TAPE_DTYPE and events.dtype.isalignedstruct and events.flags.carray:
+        return events
+    # One layout for all callers: the kernels are compiled for exactly one.
+    copy = np.zeros(len(events), TAPE_DTYPE)
+    for name in TAPE_DTYPE.names or ():
+        copy[name] = events[name]
+    return copy
 
 
 def _set_up(
@@ -214,13 +248,13 @@ def _with_more_room(sim: Sim) -> Sim:
     answers = _queue(exchange.answers, run, "answers", sweep)
     requests = _queue(sim.requests, run, "requests", sweep)
     exchange = exchange._replace(
-        book=exchange.book._replace(levels=_book_levels(exchange.book.levels, sweep)),
+        book=with_room(exchange.book, packet + _FIRST_ROOM // 4),
         fills=_grown(exchange.fills, int(run["fills"]), sweep),
         orders=_grown(exchange.orders, int(run["orders"]), sweep),
         equity=_grown(exchange.equity, int(run["samples"]), sweep),
         answers=answers,
     )
-    guest = guest._replace(book=guest.book._replace(levels=_book_levels(guest.book.levels, sweep)))
+    guest = guest._replace(book=with_room(guest.book, packet + _FIRST_ROOM // 4))
     return sim._replace(exchange=exchange, guest=guest, requests=requests)
 
 
@@ -238,14 +272,6 @@ def _queue(queue: Records, run: Any, name: str, room: int) -> Records:
     run[f"{name}_head"], run[f"{name}_tail"] = 0, len(waiting)
     larger = np.zeros(max(len(queue), 2 * (len(waiting) + room)), queue.dtype)
     larger[: len(waiting)] = waiting
-    return larger
-
-
-def _book_levels(levels: Int64s, room: int) -> Int64s:
-    if 2 * room <= levels.shape[1]:
-        return levels
-    larger = np.zeros((2, 4 * room, 3), np.int64)
-    larger[:, : levels.shape[1]] = levels
     return larger
 
 
