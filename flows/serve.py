@@ -14,7 +14,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -106,15 +105,27 @@ def _wait_until_healthy(server: subprocess.Popen[bytes], api: str) -> None:
                 f"Prefect's server ended with exit code {server.returncode}; its messages stand above. "
                 "If the port is taken, choose another: --port 4201."
             )
-        try:
-            with urllib.request.urlopen(f"{api}/health", timeout=2) as answer:  # noqa: S310 -- our own loopback address
-                if answer.status == 200:
-                    return
-        except (OSError, urllib.error.URLError):
-            time.sleep(0.25)
+        if _is_healthy(api):
+            return
+        time.sleep(0.25)
     raise UnreachableError(
         f"Prefect's server did not answer at {api} within {START_TIMEOUT_S} s. Look at its messages above."
     )
+
+
+def _check_given(api: str) -> None:
+    if not _is_healthy(api):
+        raise UnreachableError(
+            f"No Prefect server answers at PREFECT_API_URL={api}. Start it, or unset the variable: then one is started here."
+        )
+
+
+def _is_healthy(api: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{api}/health", timeout=5) as answer:  # noqa: S310 -- the user's own setting
+            return bool(answer.status == 200)
+    except (OSError, ValueError):
+        return False
 
 
 def _end(server: subprocess.Popen[bytes]) -> None:
@@ -128,14 +139,15 @@ def _end(server: subprocess.Popen[bytes]) -> None:
             server.wait()
 
 
-def serve_all() -> None:
-    """Register the deployments and run what is asked of them until SIGINT or SIGTERM."""
+def serve_all(api: str) -> None:
+    """Register the deployments, say where they are, and run what is asked of them until SIGINT or SIGTERM."""
     from prefect.runner import Runner  # noqa: PLC0415 -- as above
 
     async def run() -> None:
         runner = Runner(name="sequence-up", pause_on_shutdown=False)
         for deployment in await to_served(read_deployments()):
             await runner.aadd_deployment(deployment)
+        _say(_addresses(api))
         running = asyncio.create_task(runner.start())
         loop = asyncio.get_running_loop()
         await asyncio.sleep(0)  # the runner installs its own handlers as it starts; ours come after them
@@ -159,12 +171,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = os.environ.get("PREFECT_API_URL")
     try:
         if given:
-            _serve_at(given)
+            _check_given(given)
+            serve_all(given)
         else:
             _say("Starting Prefect's server (about 20 s)…")
             with _sigterm_as_exit(), prefect_server(options.port) as api:
                 os.environ["PREFECT_API_URL"] = api
-                _serve_at(api)
+                serve_all(api)
     except UnreachableError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
@@ -179,13 +192,12 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-def _serve_at(api: str) -> None:
-    _say(f"Prefect UI:  {api.removesuffix('/api')}\nPrefect API: {api}")
+def _addresses(api: str) -> str:
+    lines = [f"Prefect UI:  {api.removesuffix('/api')}", f"Prefect API: {api}"]
     for item in read_deployments():
-        when = "".join(f", at cron {schedule['cron']} {schedule['timezone']}" for schedule in item.get("schedules", ()))
-        _say(f"  {item['name']}{when}")
-    _say("Stop with Ctrl-C.")
-    serve_all()
+        when = [f"at cron {schedule['cron']} {schedule['timezone']}" for schedule in item.get("schedules", ())]
+        lines.append("  " + ", ".join([item["name"], *when]))
+    return "\n".join([*lines, "Stop with Ctrl-C."])
 
 
 @contextmanager
