@@ -173,7 +173,6 @@ def _trial(session: Session, dataset: Dataset, settings: ReplaySettings, seed: i
     project: Project = find_project(folder)
     risk_version = "v1" if "v1" in project.risk else min(project.risk)
     tape = load_dataset(session.settings.data_root, dataset)
-    session.progress(f"Replaying {wasm_path.name} on {dataset.dataset_id}")
     result = run_replay(
         wasm_path.read_bytes(),
         tape,
@@ -181,6 +180,7 @@ def _trial(session: Session, dataset: Dataset, settings: ReplaySettings, seed: i
         risk=project.risk_limits(risk_version),
         settings=settings,
         seed=seed,
+        progress=session.progress,
     )
     session.say(
         "This was a trial: nothing was recorded, and it cannot justify a promotion. "
