@@ -7,7 +7,8 @@
 //!    half-spreads at `max_position_1e8`.
 //! 2. A resting quote stays while it is within half a half-spread of a wanted price and not older than
 //!    `max_order_age_ms`; otherwise it is cancelled. Quotes that need no change cost no order traffic.
-//! 3. Missing quotes are placed as far as the position limits allow, counting everything that may still fill.
+//! 3. Missing quotes are placed as far as position limits (counting everything that may still fill) and the order rate
+//!    allow.
 //!
 //! Updates that change none of what a decision rests on end after a few comparisons.
 //!
@@ -29,7 +30,8 @@ export_algo!(MarketMaker::new());
 
 const MAX_LEVELS: usize = 5;
 const NS_PER_MS: u64 = 1_000_000;
-const PAUSE_AFTER_REJECT_NS: u64 = 1_000_000_000;
+const NS_PER_S: u64 = 1_000_000_000;
+const PAUSE_AFTER_REJECT_NS: u64 = NS_PER_S;
 /// An order id is its placement time in milliseconds and a counter: it carries its own age, and restarts never reuse one.
 const COUNTER_BITS: u32 = 16;
 
@@ -141,6 +143,8 @@ pub struct MarketMaker {
     counter: u64,
     now_ns: u64,
     quiet_until_ns: u64,
+    /// Placements are paid for at half of the permitted order rate; this is when the last one will be.
+    paid_at_ns: u64,
     /// Cancels on their way: an order stays in the host's list until the venue has answered.
     cancelling: [u64; MAX_ORDERS],
     cancelling_ct: usize,
@@ -164,6 +168,7 @@ impl MarketMaker {
             counter: 0,
             now_ns: 0,
             quiet_until_ns: 0,
+            paid_at_ns: 0,
             cancelling: [0; MAX_ORDERS],
             cancelling_ct: 0,
             settled: None,
@@ -256,6 +261,20 @@ impl MarketMaker {
         (covered, resting_1e8)
     }
 
+    /// Tell whether another order keeps within the order rate, and count it: never more than the limit in any second.
+    #[inline(always)]
+    fn may_place(&mut self, max_order_rate: u32) -> bool {
+        if max_order_rate == 0 {
+            return true;
+        }
+        let price_ns = 2 * NS_PER_S / u64::from(max_order_rate);
+        if self.paid_at_ns.saturating_sub(self.now_ns) > NS_PER_S.saturating_sub(price_ns) {
+            return false;
+        }
+        self.paid_at_ns = self.paid_at_ns.max(self.now_ns).saturating_add(price_ns);
+        true
+    }
+
     /// Largest size that a new order of this side may have.
     #[inline(always)]
     fn size_1e8(&self, side: usize, px_1e9: u64, resting_1e8: i64, state: &AlgoState, config: &Config) -> i64 {
@@ -320,6 +339,7 @@ impl Algo for MarketMaker {
             return;
         }
         let mut slots = MAX_ORDERS - orders.len();
+        let mut waiting = false;
         for level in 0..config.levels {
             for side in [BIDS, ASKS] {
                 let px_1e9 = wanted.px_1e9[side][level];
@@ -328,6 +348,10 @@ impl Algo for MarketMaker {
                 }
                 let size_1e8 = self.size_1e8(side, px_1e9, resting_1e8[side], state, &config);
                 if size_1e8 == 0 {
+                    continue;
+                }
+                if !self.may_place(state.risk.max_order_rate) {
+                    waiting = true;
                     continue;
                 }
                 let order_id = self.next_id();
@@ -340,7 +364,7 @@ impl Algo for MarketMaker {
                 slots -= 1;
             }
         }
-        if actions.is_empty() && self.cancelling_ct == 0 && orders.iter().all(OpenOrder::is_live) {
+        if actions.is_empty() && !waiting && self.cancelling_ct == 0 && orders.iter().all(OpenOrder::is_live) {
             let oldest_ms = orders.iter().map(|order| order.order_id >> COUNTER_BITS).min();
             self.settled_until_ms = oldest_ms.map_or(u64::MAX, |ms| ms.saturating_add(config.max_order_age_ms));
             self.settled = Some(seen);

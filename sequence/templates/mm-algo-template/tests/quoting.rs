@@ -147,6 +147,25 @@ fn reduces_only_when_told_so() {
 }
 
 #[test]
+fn keeps_within_the_order_rate_in_any_second() {
+    for rate in [1u32, 2, 3, 20] {
+        let mut mm = one_level();
+        mm.state.risk.max_order_rate = rate;
+        let mut placed_ns = Vec::new();
+        for step in 0..400u64 {
+            let at_ns = START_NS + step * SECOND_NS / 100;
+            mm.set_book(book(99_999 + 1_000 * (step % 2), 100_001 + 1_000 * (step % 2), at_ns));
+            let actions = mm.tick();
+            placed_ns.extend(actions.iter().filter(|a| a.is_cancel == 0).map(|_| at_ns));
+            acknowledge(&mut mm, &actions);
+        }
+        let most = placed_ns.iter().map(|from| placed_ns.iter().filter(|at| (*from..*from + SECOND_NS).contains(*at)).count());
+        let most = most.max().unwrap();
+        assert!(most <= rate as usize && 2 * most >= rate as usize, "{most} orders in a second at rate {rate}");
+    }
+}
+
+#[test]
 fn rests_after_a_reject() {
     let mut mm = one_level();
     mm.set_book(book(99_999, 100_001, START_NS));
