@@ -6,8 +6,9 @@ from evals.engine import layout
 from evals.engine.accounting import book_fill
 from evals.engine.guest import write_fill, write_reject, write_state, write_unrealized
 from evals.engine.kernel import kernel
-from evals.engine.layout import MAX_ORDERS, Record, Sim
+from evals.engine.layout import MAX_ORDERS, Record
 from evals.engine.risk import count_order, loses_too_much, paused, refusal, refusal_code
+from evals.engine.tables import fill_at, get_word, order_at, request_at, set_word, slot_at
 from evals.wasm import native
 from evals.wasm.abi import (
     ACKED,
@@ -55,26 +56,27 @@ def fuel_of_bucket(bucket: int) -> int:
 
 
 @kernel
-def call(sim: Sim, callback: int, arguments: int) -> bool:
+def call(sim: Record, callback: int, arguments: int) -> bool:
     """Call the algo with the arguments that are in the value words; False if it broke."""
-    run, host = sim.exchange.run[0], sim.guest.host
-    sim.guest.log[native.LOG_NOW] = run.now_ns
-    limit = sim.exchange.rules[0].fuel_per_callback
-    failure = native.call_guest(host, callback, arguments, limit)
-    used = limit - host[native.FUEL_LEFT]
+    run = sim.run
+    set_word(sim.log, native.LOG_NOW, run.now_ns)
+    limit = sim.rules.fuel_per_callback
+    failure = native.call_guest(sim.host, callback, arguments, limit)
+    used = limit - get_word(sim.host, native.FUEL_LEFT)
     run.callbacks += 1
     run.fuel_total += used
     run.fuel_max = max(run.fuel_max, used)
-    sim.guest.fuel_counts[fuel_bucket(used)] += 1
+    bucket = fuel_bucket(used)
+    set_word(sim.fuel_counts, bucket, get_word(sim.fuel_counts, bucket) + 1)
     if failure == layout.NO_FAILURE:
         return True
     return fail(sim, failure, callback, used, 0)
 
 
 @kernel
-def fail(sim: Sim, failure: int, callback: int, fuel: int, value: int) -> bool:
+def fail(sim: Record, failure: int, callback: int, fuel: int, value: int) -> bool:
     """End the run; always False."""
-    run = sim.exchange.run[0]
+    run = sim.run
     run.failure = failure
     run.failed_callback = callback
     run.failed_fuel = fuel
@@ -83,51 +85,48 @@ def fail(sim: Sim, failure: int, callback: int, fuel: int, value: int) -> bool:
 
 
 @kernel
-def call_with_state(sim: Sim, callback: int) -> bool:
+def call_with_state(sim: Record, callback: int) -> bool:
     """Call on_heartbeat or on_shutdown, which take the state."""
-    host = sim.guest.host
-    host[native.VALUES] = host[native.STATE_WORD] * 8
+    set_word(sim.host, native.VALUES, get_word(sim.host, native.STATE_WORD) * 8)
     return call(sim, callback, 1)
 
 
 @kernel
-def call_on_book(sim: Sim) -> bool:
+def call_on_book(sim: Record) -> bool:
     """Call on_book with the book and the state."""
-    host = sim.guest.host
-    host[native.VALUES] = host[native.BOOK_WORD] * 8
-    host[native.VALUES + 2] = host[native.STATE_WORD] * 8
+    set_word(sim.host, native.VALUES, get_word(sim.host, native.BOOK_WORD) * 8)
+    set_word(sim.host, native.VALUES + 2, get_word(sim.host, native.STATE_WORD) * 8)
     return call(sim, native.ON_BOOK, 2)
 
 
 @kernel
-def _call_on_reject(sim: Sim, order_id: int, code: int) -> bool:
-    write_reject(sim.guest, order_id, code)
-    sim.guest.host[native.VALUES] = sim.guest.host[native.EVENT_WORD] * 8
+def _call_on_reject(sim: Record, order_id: int, code: int) -> bool:
+    write_reject(sim, order_id, code)
+    set_word(sim.host, native.VALUES, get_word(sim.host, native.EVENT_WORD) * 8)
     return call(sim, native.ON_REJECT, 1)
 
 
 @kernel
-def refresh_state(sim: Sim) -> None:
+def refresh_state(sim: Record) -> None:
     """Bring state and unrealised profit up to date before a callback reads them; pause the algo if it has lost too much."""
-    exchange, guest = sim.exchange, sim.guest
-    run, rules = exchange.run[0], exchange.rules[0]
+    run, rules = sim.run, sim.rules
     _roll_session(sim)
-    write_state(guest, run, rules, exchange.slots)
-    if guest.account[0].position_1e8 != 0:
-        write_unrealized(guest, run, rules)
+    write_state(sim)
+    if sim.known.position_1e8 != 0:
+        write_unrealized(sim)
     if rules.max_daily_loss_1e9 > 0 and not paused(sim) and loses_too_much(sim):
         run.paused_day = run.now_ns // _DAY_NS
         for i in range(run.open_orders):
-            slot = exchange.slots[guest.open_slots[i]]
+            slot = slot_at(sim, sim.open_slots[i])
             row = _log(sim, slot.order_id, CANCEL, 0, 0, 0, 0)
-            exchange.orders[row].reason = layout.LOSS_PAUSE
-            _send(sim, CANCEL, guest.open_slots[i], row, 0, 0)
+            order_at(sim, row).reason = layout.LOSS_PAUSE
+            _send(sim, CANCEL, sim.open_slots[i], row, 0, 0)
 
 
 @kernel
-def _roll_session(sim: Sim) -> None:
+def _roll_session(sim: Record) -> None:
     """Begin a new session at UTC midnight of the algo's clock: its realised profit starts from zero."""
-    run, account = sim.exchange.run[0], sim.guest.account[0]
+    run, account = sim.run, sim.known
     day = run.now_ns // _DAY_NS
     if day != account.session_day:
         account.session_day = day
@@ -136,55 +135,53 @@ def _roll_session(sim: Sim) -> None:
 
 
 @kernel
-def take_actions(sim: Sim, callback: int, send: int) -> bool:
+def take_actions(sim: Record, callback: int, send: int) -> bool:
     """Read the actions that a callback returned and act on them; with ``send`` 0 only log them. False if they are malformed."""
-    guest = sim.guest
     count = _read_actions(sim, callback)
     refused = 0
     for i in range(max(count, 0)):
-        order_id, px_1e9, qty_1e8, packed = guest.inbox[i, 0], guest.inbox[i, 1], guest.inbox[i, 2], guest.inbox[i, 3]
+        order_id, px_1e9, qty_1e8, packed = sim.inbox[i, 0], sim.inbox[i, 1], sim.inbox[i, 2], sim.inbox[i, 3]
         if order_id == 0 and px_1e9 == 0 and qty_1e8 == 0 and packed == 0:
             continue
         side = _signed_byte(packed)
         kind, order_type = (packed >> 8) & 0xFF, (packed >> 16) & 0xFF
         row = _log(sim, order_id, kind, order_type, side, px_1e9, qty_1e8)
         if send == 0:
-            sim.exchange.orders[row].outcome = layout.NOT_SENT
+            order_at(sim, row).outcome = layout.NOT_SENT
             continue
         code = _act(sim, row, order_id, kind, order_type, side, px_1e9, qty_1e8, packed >> 24)
         if code >= 0:
-            guest.refused[refused, 0] = order_id
-            guest.refused[refused, 1] = code
+            sim.refused[refused, 0] = order_id
+            sim.refused[refused, 1] = code
             refused += 1
-            at = guest.host[native.ACTIONS_AT] // 8 + 1 + _ACTION_WORDS * i
+            at = get_word(sim.host, native.ACTIONS_AT) // 8 + 1 + _ACTION_WORDS * i
             for word in range(_ACTION_WORDS):
-                guest.words[at + word] = 0
+                set_word(sim.words, at + word, 0)
     for i in range(refused):
-        if not _call_on_reject(sim, guest.refused[i, 0], guest.refused[i, 1]):
+        if not _call_on_reject(sim, sim.refused[i, 0], sim.refused[i, 1]):
             return False
     return count >= 0
 
 
 @kernel
-def _read_actions(sim: Sim, callback: int) -> int:
+def _read_actions(sim: Record, callback: int) -> int:
     """Copy the actions out of the guest; return how many, -1 if the answer is not a list of actions."""
-    guest, host = sim.guest, sim.guest.host
-    at = host[native.VALUES] & 0xFFFFFFFF
-    if at != host[native.ACTIONS_AT]:
-        if at % 8 != 0 or at + _ACTIONS_BYTES > native.memory_bytes(host):
+    at = get_word(sim.host, native.VALUES) & 0xFFFFFFFF
+    if at != get_word(sim.host, native.ACTIONS_AT):
+        if at % 8 != 0 or at + _ACTIONS_BYTES > native.memory_bytes(sim.host):
             fail(sim, layout.BAD_POINTER, callback, 0, at)
             return -1
-        host[native.ACTIONS_AT] = at
+        set_word(sim.host, native.ACTIONS_AT, at)
     word = at // 8
-    count = guest.words[word] & 0xFFFFFFFF
+    count = get_word(sim.words, word) & 0xFFFFFFFF
     if count > MAX_ACTIONS:
         fail(sim, layout.TOO_MANY_ACTIONS, callback, 0, count)
         return -1
     for i in range(count):
         for field in range(_ACTION_WORDS):
-            guest.inbox[i, field] = guest.words[word + 1 + _ACTION_WORDS * i + field]
-        kind = (guest.inbox[i, 3] >> 8) & 0xFF
-        if kind > host[native.LARGEST_ACTION_KIND]:
+            sim.inbox[i, field] = get_word(sim.words, word + 1 + _ACTION_WORDS * i + field)
+        kind = (sim.inbox[i, 3] >> 8) & 0xFF
+        if kind > get_word(sim.host, native.LARGEST_ACTION_KIND):
             fail(sim, layout.UNKNOWN_ACTION, callback, 0, kind)
             return -1
     return count  # type: ignore[no-any-return]
@@ -197,11 +194,11 @@ def _signed_byte(packed: int) -> int:
 
 
 @kernel
-def _log(sim: Sim, order_id: int, kind: int, order_type: int, side: int, px_1e9: int, qty_1e8: int) -> int:
-    run = sim.exchange.run[0]
+def _log(sim: Record, order_id: int, kind: int, order_type: int, side: int, px_1e9: int, qty_1e8: int) -> int:
+    run = sim.run
     row = run.orders
     run.orders = row + 1
-    order = sim.exchange.orders[row]
+    order = order_at(sim, row)
     order.order_id = order_id
     order.decided_ns = run.now_ns
     order.px_1e9 = px_1e9
@@ -215,17 +212,17 @@ def _log(sim: Sim, order_id: int, kind: int, order_type: int, side: int, px_1e9:
 
 
 @kernel
-def _find_open(sim: Sim, order_id: int) -> int:
-    for i in range(sim.exchange.run[0].open_orders):
-        index = sim.guest.open_slots[i]
-        if sim.exchange.slots[index].order_id == order_id:
+def _find_open(sim: Record, order_id: int) -> int:
+    for i in range(sim.run.open_orders):
+        index = sim.open_slots[i]
+        if slot_at(sim, index).order_id == order_id:
             return index  # type: ignore[no-any-return]
     return -1
 
 
 @kernel
 def _act(
-    sim: Sim, row: int, order_id: int, kind: int, order_type: int, side: int, px_1e9: int, qty_1e8: int, targets: int
+    sim: Record, row: int, order_id: int, kind: int, order_type: int, side: int, px_1e9: int, qty_1e8: int, targets: int
 ) -> int:
     """Send one action or refuse it; return the reject code, -1 if it was sent or needs no answer."""
     open_slot = _find_open(sim, order_id)
@@ -233,7 +230,7 @@ def _act(
         return _refuse(sim, row, layout.OTHER_VENUE, BAD_VENUE)
     if kind == CANCEL:
         if open_slot < 0:
-            order = sim.exchange.orders[row]
+            order = order_at(sim, row)
             order.outcome = layout.TOO_LATE
             order.reason = layout.UNKNOWN_ORDER
             order.done_ns = order.decided_ns
@@ -248,11 +245,11 @@ def _act(
     if reason != 0:
         return _refuse(sim, row, reason, INVALID_PARAMS)
     if kind == AMEND:
-        order_type, side_index = sim.exchange.slots[open_slot].order_type, sim.exchange.slots[open_slot].side
+        order_type, side_index = slot_at(sim, open_slot).order_type, slot_at(sim, open_slot).side
     else:
         side_index = (1 - side) // 2
     reason = refusal(sim, side_index, order_type, px_1e9, qty_1e8, open_slot)
-    if reason == 0 and kind == NEW and sim.exchange.run[0].open_orders == MAX_ORDERS:
+    if reason == 0 and kind == NEW and sim.run.open_orders == MAX_ORDERS:
         reason = layout.TOO_MANY_ORDERS
     if reason != 0:
         return _refuse(sim, row, reason, refusal_code(reason))
@@ -278,8 +275,8 @@ def _malformed(kind: int, order_type: int, side: int, px_1e9: int, qty_1e8: int)
 
 
 @kernel
-def _refuse(sim: Sim, row: int, reason: int, code: int) -> int:
-    order = sim.exchange.orders[row]
+def _refuse(sim: Record, row: int, reason: int, code: int) -> int:
+    order = order_at(sim, row)
     order.outcome = layout.REFUSED
     order.reason = reason
     order.reject_code = code
@@ -288,13 +285,13 @@ def _refuse(sim: Sim, row: int, reason: int, code: int) -> int:
 
 
 @kernel
-def _open(sim: Sim, row: int, order_id: int, order_type: int, side: int, px_1e9: int, qty_1e8: int) -> int:
+def _open(sim: Record, row: int, order_id: int, order_type: int, side: int, px_1e9: int, qty_1e8: int) -> int:
     """Take a free slot for a new order; it is PENDING until the exchange answers."""
-    run = sim.exchange.run[0]
+    run = sim.run
     index = 0
-    while sim.exchange.slots[index].used == 1:
+    while slot_at(sim, index).used == 1:
         index += 1
-    slot = sim.exchange.slots[index]
+    slot = slot_at(sim, index)
     slot.order_id = order_id
     slot.px_1e9 = px_1e9
     slot.qty_1e8 = qty_1e8
@@ -309,59 +306,59 @@ def _open(sim: Sim, row: int, order_id: int, order_type: int, side: int, px_1e9:
     slot.ex_qty_1e8 = qty_1e8
     slot.ex_filled_1e8 = 0
     slot.queue_ahead_1e8 = 0
-    sim.guest.open_slots[run.open_orders] = index
+    sim.open_slots[run.open_orders] = index
     run.open_orders += 1
     run.state_dirty = 1
     return index
 
 
 @kernel
-def _close(sim: Sim, index: int) -> None:
+def _close(sim: Record, index: int) -> None:
     """Free the slot of an order about which the last word has come."""
-    run = sim.exchange.run[0]
-    sim.exchange.slots[index].used = 0
+    run = sim.run
+    slot_at(sim, index).used = 0
     kept = 0
     for i in range(run.open_orders):
-        if sim.guest.open_slots[i] != index:
-            sim.guest.open_slots[kept] = sim.guest.open_slots[i]
+        if sim.open_slots[i] != index:
+            sim.open_slots[kept] = sim.open_slots[i]
             kept += 1
     run.open_orders = kept
     run.state_dirty = 1
 
 
 @kernel
-def _send(sim: Sim, kind: int, slot: int, row: int, px_1e9: int, qty_1e8: int) -> None:
+def _send(sim: Record, kind: int, slot: int, row: int, px_1e9: int, qty_1e8: int) -> None:
     """Put a request on its way; none overtakes an earlier one."""
-    run = sim.exchange.run[0]
-    message = sim.requests[run.requests_tail]
+    run = sim.run
+    message = request_at(sim, run.requests_tail)
     run.requests_tail += 1
-    message.at_ns = max(run.last_arrival_ns, run.now_ns + sim.exchange.rules[0].entry_ns[kind])
+    message.at_ns = max(run.last_arrival_ns, run.now_ns + sim.rules.entry_ns[kind])
     run.last_arrival_ns = message.at_ns
     message.kind = kind
     message.slot = slot
     message.row = row
     message.code = 0
-    message.order_id = sim.exchange.slots[slot].order_id
+    message.order_id = slot_at(sim, slot).order_id
     message.px_1e9 = px_1e9
     message.qty_1e8 = qty_1e8
 
 
 @kernel
-def on_answer(sim: Sim, message: Record) -> bool:
+def on_answer(sim: Record, message: Record) -> bool:
     """Let the algo know what the exchange said; False if it broke over it."""
-    run, slots = sim.exchange.run[0], sim.exchange.slots
+    run = sim.run
     index = message.slot
     if message.kind == layout.ACK:
-        slots[index].status = ACKED
+        slot_at(sim, index).status = ACKED
         run.state_dirty = 1
     elif message.kind == layout.END:
         _close(sim, index)
     elif message.kind == layout.AMENDED:
-        slots[index].px_1e9 = message.px_1e9
-        slots[index].qty_1e8 = message.qty_1e8
+        slot_at(sim, index).px_1e9 = message.px_1e9
+        slot_at(sim, index).qty_1e8 = message.qty_1e8
         run.state_dirty = 1
     elif message.kind == layout.REJECT:
-        if sim.exchange.orders[message.row].kind == NEW:
+        if order_at(sim, message.row).kind == NEW:
             _close(sim, index)
         return _call_on_reject(sim, message.order_id, message.code)
     else:
@@ -370,10 +367,9 @@ def on_answer(sim: Sim, message: Record) -> bool:
 
 
 @kernel
-def _on_fill(sim: Sim, index: int, row: int, complete: int) -> bool:
+def _on_fill(sim: Record, index: int, row: int, complete: int) -> bool:
     """Book a fill on the algo's side, then tell it: a filled order has left the state by then, a partly filled one is in it."""
-    exchange, guest = sim.exchange, sim.guest
-    run, rules, slot, fill = exchange.run[0], exchange.rules[0], exchange.slots[index], exchange.fills[row]
+    run, rules, slot, fill = sim.run, sim.rules, slot_at(sim, index), fill_at(sim, row)
     fill.receive_ns = run.now_ns
     slot.filled_1e8 += fill.qty_1e8
     slot.status = PARTIAL
@@ -381,10 +377,10 @@ def _on_fill(sim: Sim, index: int, row: int, complete: int) -> bool:
     if complete:
         _close(sim, index)
     _roll_session(sim)
-    book_fill(guest.account[0], rules, fill.side, fill.px_1e9, fill.qty_1e8, fill.fee_1e9)
+    book_fill(sim.known, rules, fill.side, fill.px_1e9, fill.qty_1e8, fill.fee_1e9)
     run.state_dirty = 1
     refresh_state(sim)
-    write_fill(guest, order_id, fill.px_1e9, fill.qty_1e8, fill.side, run.now_ns)
-    guest.host[native.VALUES] = guest.host[native.EVENT_WORD] * 8
-    guest.host[native.VALUES + 2] = guest.host[native.STATE_WORD] * 8
+    write_fill(sim, order_id, fill.px_1e9, fill.qty_1e8, fill.side, run.now_ns)
+    set_word(sim.host, native.VALUES, get_word(sim.host, native.EVENT_WORD) * 8)
+    set_word(sim.host, native.VALUES + 2, get_word(sim.host, native.STATE_WORD) * 8)
     return call(sim, native.ON_FILL, 2)

@@ -6,18 +6,18 @@ digest: append, never reorder.
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from evals.market.schema import TAPE_DTYPE as TAPE_DTYPE
 from evals.wasm import abi
 
 Record: TypeAlias = Any
 """One row of a structured array; numba reads its fields as attributes."""
 
 Int64s: TypeAlias = npt.NDArray[np.int64]
-Bytes: TypeAlias = npt.NDArray[np.uint8]
 Records: TypeAlias = npt.NDArray[np.void]
 
 NEVER: Final = 2**63 - 1
@@ -215,7 +215,6 @@ RUN: Final = np.dtype(
         ("first_ns", "<i8"),
         ("last_ns", "<i8"),
         ("event_index", "<i8"),
-        ("started", "<i8"),
         # How full the logs and queues are.
         ("fills", "<i8"),
         ("orders", "<i8"),
@@ -279,67 +278,59 @@ RULES: Final = np.dtype(
 """What does not change during a run. Latencies are indexed by the kind of action."""
 
 
-class Book(NamedTuple):
-    """One order book. ``levels[side, i]`` is (price, size, taken), worst first, best last.
+LEVEL: Final = np.dtype([("px_1e9", "<i8"), ("sz_1e8", "<i8"), ("taken_1e8", "<i8")])
+"""A price level; ``taken_1e8`` is what our own orders took since the tape last set it."""
 
-    A side's levels begin at ``first[side]``; ``depth[side]`` counts them.
-    ``changed[side]`` is the range of depths (0 is the best) that changed since the guest's copy was written.
-    """
+BOOK: Final = np.dtype(
+    [("levels", "<i8"), ("capacity", "<i8"), ("first", "<i8", 2), ("depth", "<i8", 2), ("changed", "<i8", (2, 2))]
+)
+"""One order book. ``levels`` is the address of ``2 * capacity`` levels, a side after the other, worst first, best last.
 
-    levels: Int64s
-    first: Int64s
-    depth: Int64s
-    changed: Int64s
+A side's levels begin at ``first[side]``; ``depth[side]`` counts them. ``changed[side]`` is the range of depths (0 is the best)
+that changed since the guest's copy was written.
+"""
 
-
-class Exchange(NamedTuple):
-    """The exchange's side of a run: its book, the orders that rest in it, and what it has to say."""
-
-    rules: Records
-    run: Records
-    account: Records
-    book: Book
-    slots: Records
-    resting: Int64s
-    """Indices of the slots whose orders rest in the book, in order of their arrival there; ``run.resting`` counts them."""
-    fills: Records
-    orders: Records
-    equity: Records
-    answers: Records
-
-
-class Guest(NamedTuple):
-    """The algo's side of a run: its memory, how to call it, and what it knows."""
-
-    words: Int64s
-    """The linear memory in 64-bit words, up to its limit; only the part below its current size is mapped."""
-    host: Int64s
-    """Addresses and pointers; see `evals.wasm.native`."""
-    log: Int64s
-    """The ring that `host_log_impl` writes."""
-    book: Book
-    account: Records
-    open_slots: Int64s
-    """Indices of the used slots in order of placement; ``run.open_orders`` counts them."""
-    inbox: Int64s
-    """The actions of the current callback, four words each, copied out of the guest before anything else runs in it."""
-    refused: Int64s
-    """Order id and code of each action that the host refused in the current callback."""
-    order_times: Int64s
-    """When the last accepted orders and amends were sent, a ring of as many as one second may hold."""
-    fuel_counts: Int64s
-    """How many callbacks used how much fuel, by bucket."""
-
-
-class Sim(NamedTuple):
-    """One run: the tape, the exchange, the algo and what travels between them."""
-
-    tape: Records
-    exchange_order: Int64s
-    """Rows of the tape in order of exchange time; empty if they are in that order."""
-    exchange: Exchange
-    guest: Guest
-    requests: Records
+SIM: Final = np.dtype(
+    [
+        # The tape: its address, its rows, and the address of the rows in order of exchange time (0: they are in that order).
+        ("tape", "<i8"),
+        ("tape_rows", "<i8"),
+        ("exchange_order", "<i8"),
+        ("rules", RULES),
+        ("run", RUN),
+        # The exchange: the true account, its book, our orders in it in order of their arrival.
+        ("account", ACCOUNT),
+        ("book", BOOK),
+        ("resting", "<i8", abi.MAX_ORDERS),
+        # The algo: what it knows of its account and of the market, its open orders in order of placement.
+        ("known", ACCOUNT),
+        ("local", BOOK),
+        ("open_slots", "<i8", abi.MAX_ORDERS),
+        # The actions of the current callback, copied out of the guest before anything else runs in it, and those refused.
+        ("inbox", "<i8", (abi.MAX_ACTIONS, 4)),
+        ("refused", "<i8", (abi.MAX_ACTIONS, 2)),
+        # Addresses: order slots, logs and queues (with their room), and what belongs to the guest.
+        ("slots", "<i8"),
+        ("fills", "<i8"),
+        ("fills_room", "<i8"),
+        ("orders", "<i8"),
+        ("orders_room", "<i8"),
+        ("equity", "<i8"),
+        ("equity_room", "<i8"),
+        ("answers", "<i8"),
+        ("answers_room", "<i8"),
+        ("requests", "<i8"),
+        ("requests_room", "<i8"),
+        ("words", "<i8"),
+        ("host", "<i8"),
+        ("log", "<i8"),
+        ("fuel_counts", "<i8"),
+        # When the last accepted orders and amends were sent: a ring of as many as one second may hold.
+        ("order_times", "<i8"),
+        ("order_times_room", "<i8"),
+    ]
+)
+"""One run. ``words`` is the guest's linear memory; ``host`` and ``log`` are described in `evals.wasm.native`."""
 
 
 # Codes of ``run.failure``.

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from evals.engine.books import size_at
 from evals.engine.kernel import kernel
-from evals.engine.layout import BUY, CROSSED_BOOK, QUEUE_FRONT, SELL, TRADE_THROUGH, Exchange
+from evals.engine.layout import BUY, CROSSED_BOOK, QUEUE_FRONT, SELL, TRADE_THROUGH, Record
 from evals.engine.orders import fill
+from evals.engine.tables import level_at, slot_at
 
 
 @kernel
-def best_own_through(x: Exchange, side: int, px_1e9: int, or_equal: int) -> int:
+def best_own_through(sim: Record, side: int, px_1e9: int, or_equal: int) -> int:
     """Return the slot of our best order of a side that a price reaches (first come first among equals); -1 if none.
 
     A price reaches bids above it and asks below it; with ``or_equal`` also those at it.
@@ -23,24 +24,24 @@ def best_own_through(x: Exchange, side: int, px_1e9: int, or_equal: int) -> int:
     sign = 1 - 2 * side
     bound = px_1e9 * sign + (0 if or_equal else 1)
     found, found_key = -1, 0
-    for i in range(x.run[0].resting):
-        slot = x.resting[i]
-        if x.slots[slot].side == side:
-            key = x.slots[slot].ex_px_1e9 * sign
+    for i in range(sim.run.resting):
+        slot = sim.resting[i]
+        if slot_at(sim, slot).side == side:
+            key = slot_at(sim, slot).ex_px_1e9 * sign
             if key >= bound and (found < 0 or key > found_key):
                 found, found_key = slot, key
     return found
 
 
 @kernel
-def on_trade(x: Exchange, aggressor: int, px_1e9: int, sz_1e8: int) -> None:
+def on_trade(sim: Record, aggressor: int, px_1e9: int, sz_1e8: int) -> None:
     """Let a trade of the tape reach our orders on the side it took from."""
     side = SELL if aggressor == BUY else BUY
-    budget = _trade_through(x, side, px_1e9, sz_1e8)
+    budget = _trade_through(sim, side, px_1e9, sz_1e8)
     own_filled, i = 0, 0
-    while i < x.run[0].resting:
-        index = x.resting[i]
-        slot = x.slots[index]
+    while i < sim.run.resting:
+        index = sim.resting[i]
+        slot = slot_at(sim, index)
         i += 1
         if slot.side != side or slot.ex_px_1e9 != px_1e9:
             continue
@@ -49,47 +50,47 @@ def on_trade(x: Exchange, aggressor: int, px_1e9: int, sz_1e8: int) -> None:
         qty = min(budget - own_filled - ahead, slot.ex_qty_1e8 - slot.ex_filled_1e8)
         if qty > 0:
             own_filled += qty
-            fill(x, index, px_1e9, qty, QUEUE_FRONT, ahead)
+            fill(sim, index, px_1e9, qty, QUEUE_FRONT, ahead)
             i -= 0 if slot.resting else 1
 
 
 @kernel
-def _trade_through(x: Exchange, side: int, px_1e9: int, sz_1e8: int) -> int:
+def _trade_through(sim: Record, side: int, px_1e9: int, sz_1e8: int) -> int:
     """Fill our orders at better prices than the trade's, best first, up to its size; return what is left of it."""
     while sz_1e8 > 0:
-        index = best_own_through(x, side, px_1e9, 0)
+        index = best_own_through(sim, side, px_1e9, 0)
         if index < 0:
             break
-        slot = x.slots[index]
+        slot = slot_at(sim, index)
         qty = min(sz_1e8, slot.ex_qty_1e8 - slot.ex_filled_1e8)
         sz_1e8 -= qty
-        fill(x, index, slot.ex_px_1e9, qty, TRADE_THROUGH, slot.queue_ahead_1e8)
+        fill(sim, index, slot.ex_px_1e9, qty, TRADE_THROUGH, slot.queue_ahead_1e8)
     return sz_1e8
 
 
 @kernel
-def on_level(x: Exchange, side: int, px_1e9: int, sz_1e8: int, at: int) -> None:
+def on_level(sim: Record, side: int, px_1e9: int, sz_1e8: int, at: int) -> None:
     """Let a level of the tape (already in the book at index ``at``) reach our orders.
 
     Ours at that price see what stands ahead clamped. Ours on the other side that the level reaches are filled at their own price,
     up to its size: in the recorded market such a level can only stand because nothing like our order did.
     """
-    for i in range(x.run[0].resting):
-        slot = x.slots[x.resting[i]]
+    for i in range(sim.run.resting):
+        slot = slot_at(sim, sim.resting[i])
         if slot.side == side and slot.ex_px_1e9 == px_1e9:
             slot.queue_ahead_1e8 = min(slot.queue_ahead_1e8, sz_1e8)
     while sz_1e8 > 0:
-        index = best_own_through(x, 1 - side, px_1e9, 1)
+        index = best_own_through(sim, 1 - side, px_1e9, 1)
         if index < 0:
             break
-        slot = x.slots[index]
+        slot = slot_at(sim, index)
         qty = min(sz_1e8, slot.ex_qty_1e8 - slot.ex_filled_1e8)
         sz_1e8 -= qty
-        x.book.levels[side, at, 2] += qty
-        fill(x, index, slot.ex_px_1e9, qty, CROSSED_BOOK, slot.queue_ahead_1e8)
+        level_at(sim.book, side, at).taken_1e8 += qty
+        fill(sim, index, slot.ex_px_1e9, qty, CROSSED_BOOK, slot.queue_ahead_1e8)
 
 
 @kernel
-def queue_behind(x: Exchange, side: int, px_1e9: int) -> int:
+def queue_behind(sim: Record, side: int, px_1e9: int) -> int:
     """Return what stands ahead of an order that joins a price now."""
-    return size_at(x.book, side, px_1e9)
+    return size_at(sim.book, side, px_1e9)

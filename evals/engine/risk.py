@@ -11,7 +11,8 @@ from evals.engine.accounting import unrealized
 from evals.engine.arithmetic import muldiv, quote_notional
 from evals.engine.books import best_px
 from evals.engine.kernel import kernel
-from evals.engine.layout import BUY, Sim
+from evals.engine.layout import BUY, Record
+from evals.engine.tables import get_word, set_word, slot_at
 from evals.wasm.abi import DAILY_LOSS_LIMIT, MARKET, POSITION_LIMIT, PRICE_DEVIATION, RISK
 
 _SECOND_NS = 1_000_000_000
@@ -31,33 +32,33 @@ def refusal_code(reason: int) -> int:
 
 
 @kernel
-def loses_too_much(sim: Sim) -> bool:
+def loses_too_much(sim: Record) -> bool:
     """Return whether the session's result, realised after fees and unrealised, is below the limit."""
-    rules, run, account = sim.exchange.rules[0], sim.exchange.run[0], sim.guest.account[0]
+    rules, run, account = sim.rules, sim.run, sim.known
     if rules.max_daily_loss_1e9 == 0:
         return False
     return account.session_1e9 + unrealized(account, rules, run.local_mid_1e9) < -rules.max_daily_loss_1e9  # type: ignore[no-any-return]
 
 
 @kernel
-def paused(sim: Sim) -> bool:
+def paused(sim: Record) -> bool:
     """Return whether a loss has paused new orders for the rest of this UTC day."""
-    run = sim.exchange.run[0]
+    run = sim.run
     return run.paused_day == run.now_ns // _DAY_NS  # type: ignore[no-any-return]
 
 
 @kernel
-def refusal(sim: Sim, side: int, order_type: int, px_1e9: int, qty_1e8: int, replaced: int) -> int:
+def refusal(sim: Record, side: int, order_type: int, px_1e9: int, qty_1e8: int, replaced: int) -> int:
     """Return why a new order (or an amend of slot ``replaced`` >= 0) is refused; 0 if it may pass."""
-    rules = sim.exchange.rules[0]
+    rules = sim.rules
     if paused(sim):
         return layout.LOSS_PAUSE
     if qty_1e8 > _room(sim, side, replaced):
         return layout.OVER_POSITION
-    reference_px = best_px(sim.guest.book, 1 - side) if order_type == MARKET else px_1e9
+    reference_px = best_px(sim.local, 1 - side) if order_type == MARKET else px_1e9
     if quote_notional(rules, reference_px, qty_1e8) > rules.max_order_notional_1e9:
         return layout.OVER_NOTIONAL
-    if sim.exchange.run[0].now_ns - sim.guest.order_times[sim.exchange.run[0].rate_head] < _SECOND_NS:
+    if sim.run.now_ns - get_word(sim.order_times, sim.run.rate_head) < _SECOND_NS:
         return layout.OVER_RATE
     if order_type != MARKET and _deviates(sim, px_1e9):
         return layout.FAR_FROM_MARKET
@@ -65,23 +66,23 @@ def refusal(sim: Sim, side: int, order_type: int, px_1e9: int, qty_1e8: int, rep
 
 
 @kernel
-def _room(sim: Sim, side: int, replaced: int) -> int:
+def _room(sim: Record, side: int, replaced: int) -> int:
     """Return what may still be bought or sold before the position limit, all open orders of that side counted as filled."""
-    run, position = sim.exchange.run[0], sim.guest.account[0].position_1e8
-    room = sim.exchange.rules[0].max_position_1e8 - (position if side == BUY else -position)
+    run, position = sim.run, sim.known.position_1e8
+    room = sim.rules.max_position_1e8 - (position if side == BUY else -position)
     for i in range(run.open_orders):
-        index = sim.guest.open_slots[i]
-        slot = sim.exchange.slots[index]
+        index = sim.open_slots[i]
+        slot = slot_at(sim, index)
         if slot.side == side:
             room -= -slot.filled_1e8 if index == replaced else slot.qty_1e8 - slot.filled_1e8
     return room
 
 
 @kernel
-def _deviates(sim: Sim, px_1e9: int) -> bool:
+def _deviates(sim: Record, px_1e9: int) -> bool:
     """Return whether a price lies further outside the best bid and ask than the limit allows."""
-    limit = sim.exchange.rules[0].max_price_deviation_bps
-    bid, ask = best_px(sim.guest.book, 0), best_px(sim.guest.book, 1)
+    limit = sim.rules.max_price_deviation_bps
+    bid, ask = best_px(sim.local, 0), best_px(sim.local, 1)
     if limit == 0 or bid == 0 or ask == 0:
         return False
     if px_1e9 > ask:
@@ -90,8 +91,8 @@ def _deviates(sim: Sim, px_1e9: int) -> bool:
 
 
 @kernel
-def count_order(sim: Sim) -> None:
+def count_order(sim: Record) -> None:
     """Remember when an accepted order or amend was sent."""
-    run, times = sim.exchange.run[0], sim.guest.order_times
-    times[run.rate_head] = run.now_ns
-    run.rate_head = (run.rate_head + 1) % len(times)
+    run = sim.run
+    set_word(sim.order_times, run.rate_head, run.now_ns)
+    run.rate_head = (run.rate_head + 1) % sim.order_times_room

@@ -13,9 +13,8 @@ import numpy as np
 
 from bundles.mm_types import MmRiskLimits
 from evals.engine import layout, loop
-from evals.engine.books import new_book, with_room
-from evals.engine.gateway import fuel_bucket
-from evals.engine.layout import Exchange, Guest, Int64s, Records, Sim
+from evals.engine.layout import Int64s, Records
+from evals.engine.memory import FUEL_BUCKETS, RunMemory
 from evals.errors import AlgoFailure, AlgoProtocolError, TapeError
 from evals.market.schema import TAPE_DTYPE, Instrument
 from evals.wasm import abi, native
@@ -27,8 +26,6 @@ STEPS_PER_SLICE: Final = 2_000_000
 _LARGEST_RATE: Final = 1 << 20
 """Order rates above this behave like this."""
 
-_FIRST_ROOM: Final = 4_096
-_FUEL_BUCKETS: Final = int(fuel_bucket.py_func(2**63 - 1)) + 1  # type: ignore[attr-defined]
 _NEVER_AGO: Final = -(2**62)
 
 
@@ -75,34 +72,34 @@ def simulate(
 
     """
     events = _checked(events)
-    sim = _set_up(instance, events, instrument, risk, latencies, equity_interval_ns, fuel_per_callback)
+    memory = _set_up(instance, events, instrument, risk, latencies, equity_interval_ns, fuel_per_callback)
+    _compile(memory.sim)
     net = threading.Timer(wall_clock_limit_s, instance.interrupt)
     net.daemon = True
     failure: AlgoFailure | None = None
     interrupted = False
-    _compile(sim)
     started = time.perf_counter()
     net.start()
     try:
-        loop.start(sim)
-        sim, alive = _drive(sim, progress)
-        if not loop.finish(sim) or not alive:
-            failure = _failure(instance, sim.exchange.run[0])
+        loop.start(memory.sim)
+        _drive(memory, progress)
+        if not loop.finish(memory.sim):
+            failure = _failure(instance, memory.sim["run"])
     except Interrupted:
         interrupted = True
     finally:
         net.cancel()
-    run = sim.exchange.run[0]
+    sim = memory.sim.copy()
     return Outcome(
         failure=failure,
         interrupted=interrupted,
         run_s=time.perf_counter() - started,
-        fills=sim.exchange.fills[: run["fills"]].copy(),
-        orders=sim.exchange.orders[: run["orders"]].copy(),
-        equity=sim.exchange.equity[: run["samples"]].copy(),
-        run=run,
-        account=sim.exchange.account[0],
-        fuel_counts=sim.guest.fuel_counts,
+        fills=memory.log("fills"),
+        orders=memory.log("orders"),
+        equity=memory.log("equity"),
+        run=sim["run"],
+        account=sim["account"],
+        fuel_counts=memory.tables["fuel_counts"],
     )
 
 
@@ -117,26 +114,26 @@ def nothing_happened(failure: AlgoFailure) -> Outcome:
         equity=np.zeros(0, layout.EQUITY_LOG),
         run=np.zeros(1, layout.RUN)[0],
         account=np.zeros(1, layout.ACCOUNT)[0],
-        fuel_counts=np.zeros(_FUEL_BUCKETS, np.int64),
+        fuel_counts=np.zeros(FUEL_BUCKETS, np.int64),
     )
 
 
-def _compile(sim: Sim) -> None:
+def _compile(sim: Any) -> None:
     """Compile the kernels, or load them, before the wall-clock net is up: it is there for the algo."""
-    loop.advance(sim, 0)
-    loop.finish.compile((numba.typeof(sim),))  # type: ignore[attr-defined]
+    signature = (numba.typeof(sim),)
+    for kernel, more in ((loop.start, ()), (loop.advance, (numba.int64,)), (loop.finish, ())):
+        kernel.compile(signature + more)  # type: ignore[attr-defined]
 
 
-def _drive(sim: Sim, progress: Callable[[float], None] | None) -> tuple[Sim, bool]:
+def _drive(memory: RunMemory, progress: Callable[[float], None] | None) -> None:
     while True:
-        why = loop.advance(sim, STEPS_PER_SLICE)
+        why = loop.advance(memory.sim, STEPS_PER_SLICE)
         if why == layout.FULL:
-            sim = _with_more_room(sim)
-        elif why == layout.RUNNING:
-            if progress is not None:
-                progress(float(sim.exchange.run[0]["packet_at"]) / len(sim.tape))
-        else:
-            return sim, why == layout.ENDED
+            memory.make_room()
+        elif why != layout.RUNNING:
+            return
+        elif progress is not None:
+            progress(float(memory.sim["run"]["packet_at"]) / float(memory.sim["tape_rows"]))
 
 
 def _checked(events: Records) -> Records:
@@ -164,40 +161,23 @@ def _set_up(
     latencies: Latencies,
     equity_interval_ns: int,
     fuel_per_callback: int,
-) -> Sim:
-    rules = _rules(instrument, risk, latencies, equity_interval_ns, fuel_per_callback)
+) -> RunMemory:
+    memory = RunMemory()
+    memory.sim["rules"] = _rules(instrument, risk, latencies, equity_interval_ns, fuel_per_callback)
     _write_facts(instance.state(), instrument, risk)
+    memory.attach("words", instance.words)
+    memory.attach("host", instance.host)
+    memory.attach("log", instance.log)
+    memory.attach("tape", events)
+    memory.sim["tape_rows"] = len(events)
     exchange_ns = events["exchange_ns"]
-    in_order = bool(np.all(exchange_ns[1:] >= exchange_ns[:-1]))
-    exchange = Exchange(
-        rules=rules,
-        run=np.zeros(1, layout.RUN),
-        account=np.zeros(1, layout.ACCOUNT),
-        book=new_book(_FIRST_ROOM),
-        slots=np.zeros(layout.MAX_ORDERS, layout.SLOT),
-        resting=np.zeros(layout.MAX_ORDERS, np.int64),
-        fills=np.zeros(_FIRST_ROOM, layout.FILL_LOG),
-        orders=np.zeros(_FIRST_ROOM, layout.ORDER_LOG),
-        equity=np.zeros(_FIRST_ROOM, layout.EQUITY_LOG),
-        answers=np.zeros(_FIRST_ROOM, layout.MESSAGE),
-    )
-    guest = Guest(
-        words=instance.words,
-        host=instance.host,
-        log=instance.log,
-        book=new_book(_FIRST_ROOM),
-        account=np.zeros(1, layout.ACCOUNT),
-        open_slots=np.zeros(layout.MAX_ORDERS, np.int64),
-        inbox=np.zeros((abi.MAX_ACTIONS, 4), np.int64),
-        refused=np.zeros((abi.MAX_ACTIONS, 2), np.int64),
-        order_times=np.full(min(risk.max_order_rate, _LARGEST_RATE), _NEVER_AGO, np.int64),
-        fuel_counts=np.zeros(_FUEL_BUCKETS, np.int64),
-    )
-    order = np.empty(0, np.int64) if in_order else np.argsort(exchange_ns, kind="stable").astype(np.int64)
-    return Sim(tape=events, exchange_order=order, exchange=exchange, guest=guest, requests=np.zeros(_FIRST_ROOM, layout.MESSAGE))
+    if not np.all(exchange_ns[1:] >= exchange_ns[:-1]):
+        memory.attach("exchange_order", np.argsort(exchange_ns, kind="stable").astype(np.int64))
+    memory.attach("order_times", np.full(min(risk.max_order_rate, _LARGEST_RATE), _NEVER_AGO, np.int64))
+    return memory
 
 
-def _rules(instrument: Instrument, risk: MmRiskLimits, latencies: Latencies, equity_interval_ns: int, fuel: int) -> Records:
+def _rules(instrument: Instrument, risk: MmRiskLimits, latencies: Latencies, equity_interval_ns: int, fuel: int) -> Any:
     rules = np.zeros(1, layout.RULES)
     row = rules[0]
     for name in ("tick_size_1e9", "lot_size_1e8", "min_qty_1e8", "min_notional_1e9", "contract_size_1e8", "maker_fee_ppm"):
@@ -210,7 +190,7 @@ def _rules(instrument: Instrument, risk: MmRiskLimits, latencies: Latencies, equ
     row["response_ns"][:3] = latencies.response_ns
     row["equity_interval_ns"] = equity_interval_ns
     row["fuel_per_callback"] = fuel
-    return rules
+    return row
 
 
 def _write_facts(state: Any, instrument: Instrument, risk: MmRiskLimits) -> None:
@@ -237,42 +217,6 @@ def _decimals(step: int, scale: int) -> int:
         step //= 10
         decimals -= 1
     return decimals
-
-
-def _with_more_room(sim: Sim) -> Sim:
-    """Return the same run with twice the room wherever less than half is left; queues are moved to their beginning."""
-    exchange, guest, run = sim.exchange, sim.guest, sim.exchange.run[0]
-    deepest = max(int(exchange.book.depth.max()), int(guest.book.depth.max()))
-    packet = int(run["packet_end"] - run["packet_at"]) + 2
-    sweep = deepest + packet + _FIRST_ROOM // 4
-    answers = _queue(exchange.answers, run, "answers", sweep)
-    requests = _queue(sim.requests, run, "requests", sweep)
-    exchange = exchange._replace(
-        book=with_room(exchange.book, packet + _FIRST_ROOM // 4),
-        fills=_grown(exchange.fills, int(run["fills"]), sweep),
-        orders=_grown(exchange.orders, int(run["orders"]), sweep),
-        equity=_grown(exchange.equity, int(run["samples"]), sweep),
-        answers=answers,
-    )
-    guest = guest._replace(book=with_room(guest.book, packet + _FIRST_ROOM // 4))
-    return sim._replace(exchange=exchange, guest=guest, requests=requests)
-
-
-def _grown(log: Records, used: int, room: int) -> Records:
-    if used + room <= len(log):
-        return log
-    larger = np.zeros(2 * len(log) + room, log.dtype)
-    larger[:used] = log[:used]
-    return larger
-
-
-def _queue(queue: Records, run: Any, name: str, room: int) -> Records:
-    head, tail = int(run[f"{name}_head"]), int(run[f"{name}_tail"])
-    waiting = queue[head:tail].copy()
-    run[f"{name}_head"], run[f"{name}_tail"] = 0, len(waiting)
-    larger = np.zeros(max(len(queue), 2 * (len(waiting) + room)), queue.dtype)
-    larger[: len(waiting)] = waiting
-    return larger
 
 
 def _failure(instance: Instance, run: Any) -> AlgoFailure:

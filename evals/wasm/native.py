@@ -14,7 +14,8 @@ from numba import carray, cfunc, types
 from numba.extending import intrinsic
 
 from evals.engine.kernel import kernel
-from evals.engine.layout import HOST_ERROR, NO_FAILURE, TRAPPED, Int64s
+from evals.engine.layout import HOST_ERROR, NO_FAILURE, TRAPPED
+from evals.engine.tables import get_word, set_word
 
 # Addresses of C functions and objects.
 CONTEXT, CALL, SET_FUEL, GET_FUEL, MEMORY_SIZE, MEMORY = range(6)
@@ -49,8 +50,8 @@ _LARGEST_LOG_TEXT = 1 << 20
 def _call_of(arity: int) -> Any:
     """Build the intrinsic that calls a C function of int64 arguments and an int64 result at an address."""
 
-    def generate(_typing: Any, address: Any, *_arguments: Any) -> Any:
-        signature = types.int64(address, *([types.int64] * arity))
+    def generate(_typing: Any, *_arguments: Any) -> Any:
+        signature = types.int64(*([types.int64] * (arity + 1)))
 
         def emit(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
             word = ir.IntType(64)
@@ -85,30 +86,28 @@ def _pointer(_typing_context, address):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def call_guest(host: Int64s, callback: int, arguments: int, fuel: int) -> int:
+def call_guest(host: int, callback: int, arguments: int, fuel: int) -> int:
     """Call an exported function whose i32 arguments are in the value words; return a failure code.
 
     Fuel is set before and read after, so the limit and the cost are per callback. The result, if any, is in the first value word.
     """
-    host[TRAP] = 0
-    host[ERROR] = call2(host[SET_FUEL], host[CONTEXT], fuel)
-    if host[ERROR] != 0:
-        return HOST_ERROR
-    host[ERROR] = call5(
-        host[CALL], host[CONTEXT], host[FUNCTIONS + callback], host[VALUES_AT], np.int64(max(arguments, 1)), host[TRAP_AT]
-    )
-    call2(host[GET_FUEL], host[CONTEXT], host[FUEL_AT])
-    if host[TRAP] != 0:
+    context = get_word(host, CONTEXT)
+    set_word(host, TRAP, 0)
+    error = call2(get_word(host, SET_FUEL), context, fuel)
+    if error == 0:
+        function, values = get_word(host, FUNCTIONS + callback), get_word(host, VALUES_AT)
+        error = call5(get_word(host, CALL), context, function, values, max(arguments, 1), get_word(host, TRAP_AT))
+        call2(get_word(host, GET_FUEL), context, get_word(host, FUEL_AT))
+    set_word(host, ERROR, error)
+    if get_word(host, TRAP) != 0:
         return TRAPPED
-    if host[ERROR] != 0:
-        return HOST_ERROR
-    return NO_FAILURE
+    return HOST_ERROR if error != 0 else NO_FAILURE
 
 
 @kernel
-def memory_bytes(host: Int64s) -> int:
+def memory_bytes(host: int) -> int:
     """Return the current size of the guest's memory."""
-    return call2(host[MEMORY_SIZE], host[CONTEXT], host[MEMORY])  # type: ignore[no-any-return]
+    return call2(get_word(host, MEMORY_SIZE), get_word(host, CONTEXT), get_word(host, MEMORY))  # type: ignore[no-any-return]
 
 
 def _log(environment, _caller, values, _count):  # type: ignore[no-untyped-def]

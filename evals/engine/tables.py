@@ -1,0 +1,125 @@
+"""Access from kernels to tables by address.
+
+A kernel gets one record, :data:`evals.engine.layout.SIM`, in which every table is an address. Passing Numba arrays instead would
+copy seven words for each of them into every call, and count references to them: measured, that was twenty times slower.
+Nothing here checks bounds: `evals.engine.loop` asks for room before it takes a step.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+from numba.np.numpy_support import from_dtype
+
+from evals.engine import layout
+from evals.engine.kernel import kernel
+from evals.engine.layout import Record
+
+_WORD = ir.IntType(64)
+
+
+def _rows_of(dtype: np.dtype[np.void]) -> Any:
+    """Build the intrinsic that turns a table's address and an index into the row there."""
+    row_type, row_bytes = from_dtype(dtype), dtype.itemsize
+
+    @intrinsic
+    def row(_typing_context, address, index):  # type: ignore[no-untyped-def]
+        def emit(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+            offset = builder.mul(values[1], ir.Constant(_WORD, row_bytes))
+            return builder.inttoptr(builder.add(values[0], offset), context.get_value_type(row_type))
+
+        return row_type(types.int64, types.int64), emit
+
+    return row
+
+
+tape_row = _rows_of(layout.TAPE_DTYPE)
+_slot = _rows_of(layout.SLOT)
+_fill = _rows_of(layout.FILL_LOG)
+_order = _rows_of(layout.ORDER_LOG)
+_sample = _rows_of(layout.EQUITY_LOG)
+_message = _rows_of(layout.MESSAGE)
+_level = _rows_of(layout.LEVEL)
+
+
+@intrinsic
+def get_word(_typing_context, address, index):  # type: ignore[no-untyped-def]
+    """Read a 64-bit word of a table of words."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        at = builder.add(values[0], builder.shl(values[1], ir.Constant(_WORD, 3)))
+        return builder.load(builder.inttoptr(at, _WORD.as_pointer()))
+
+    return types.int64(types.int64, types.int64), emit
+
+
+@intrinsic
+def set_word(_typing_context, address, index, value):  # type: ignore[no-untyped-def]
+    """Write a 64-bit word of a table of words."""
+
+    def emit(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        at = builder.add(values[0], builder.shl(values[1], ir.Constant(_WORD, 3)))
+        builder.store(values[2], builder.inttoptr(at, _WORD.as_pointer()))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), emit
+
+
+@intrinsic
+def move_bytes(_typing_context, target, source, count):  # type: ignore[no-untyped-def]
+    """Move bytes between addresses; the ranges may overlap."""
+
+    def emit(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        pointer = ir.IntType(8).as_pointer()
+        move = builder.module.declare_intrinsic("llvm.memmove", [pointer, pointer, _WORD])
+        addresses = [builder.inttoptr(values[0], pointer), builder.inttoptr(values[1], pointer)]
+        builder.call(move, [*addresses, values[2], ir.Constant(ir.IntType(1), 0)])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), emit
+
+
+@kernel
+def level_at(book: Record, side: int, at: int) -> Record:
+    """Return a level of a book's side by its index."""
+    return _level(book.levels, side * book.capacity + at)
+
+
+@kernel
+def slot_at(sim: Record, index: int) -> Record:
+    """Return one of the 32 order slots."""
+    return _slot(sim.slots, index)
+
+
+@kernel
+def fill_at(sim: Record, row: int) -> Record:
+    """Return a row of the fill log."""
+    return _fill(sim.fills, row)
+
+
+@kernel
+def order_at(sim: Record, row: int) -> Record:
+    """Return a row of the order log."""
+    return _order(sim.orders, row)
+
+
+@kernel
+def sample_at(sim: Record, row: int) -> Record:
+    """Return a row of the equity log."""
+    return _sample(sim.equity, row)
+
+
+@kernel
+def answer_at(sim: Record, at: int) -> Record:
+    """Return an answer on its way to the algo."""
+    return _message(sim.answers, at)
+
+
+@kernel
+def request_at(sim: Record, at: int) -> Record:
+    """Return an action on its way to the exchange."""
+    return _message(sim.requests, at)
