@@ -116,7 +116,7 @@ def _wait_until_healthy(server: subprocess.Popen[bytes], api: str) -> None:
 def _check_given(api: str) -> None:
     if not _is_healthy(api):
         raise UnreachableError(
-            f"No Prefect server answers at PREFECT_API_URL={api}. Start it, or unset the variable: then one is started here."
+            f"No Prefect server answers at PREFECT_API_URL={api}. Start it, or unset the variable: then one is started."
         )
 
 
