@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numba
+from numba.core import types
 
 from evals.engine.fingerprint import source_digest
 
@@ -18,9 +19,21 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 def kernel(function: _Function) -> _Function:
     """Compile a function; the Python types stay visible to the type checker."""
-    compiled = numba.njit(function, cache=True, nogil=True, _nrt=False)
+    # No reference counts (kernels hold no Python objects), no checks for division by zero (divisors are checked where they enter).
+    compiled = numba.njit(function, cache=True, nogil=True, _nrt=False, error_model="numpy")
     stamp_cache(compiled)
+    _forget_literals(compiled)
     return compiled  # type: ignore[no-any-return]
+
+
+def _forget_literals(compiled: Any) -> None:
+    """Compile one version for all integers: Numba would make one for each combination of literal arguments, for minutes."""
+    template_of = compiled.get_call_template
+    compiled.get_call_template = lambda args, kws: template_of(tuple(_plain(a) for a in args), kws)
+
+
+def _plain(kind: Any) -> Any:
+    return numba.int64 if isinstance(kind, types.Integer | types.Boolean | types.Literal) else kind
 
 
 def stamp_cache(compiled: Any) -> None:
