@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bundles.approvals import Approval, Roster, Statement
+from bundles.canonical import short_id
 from bundles.catalog import Catalog
 from bundles.entries import BundleState, LedgerEntry, Promoted, fold
 from bundles.errors import AmbiguousIdError, IntegrityError, InvalidInputError, NotFoundError
 from bundles.evidence import Evaluation
-from bundles.gates import Check
+from bundles.gates import Check, GateResult, evaluate_gate
 from bundles.ladder import Decision, Proposal, decide, statement_of
 from bundles.ledger import entry_key
 from bundles.policy import Policy
@@ -116,6 +117,18 @@ def promote(
         ledger_seq=seq,
         checks=decision.checks,
     )
+
+
+def judge(catalog: Catalog, evaluation: Evaluation) -> GateResult:
+    """Judge an evaluation by the current policy, for the first stage of its bundle's ladder that takes its kind."""
+    manifest = catalog.bundle(short_id("bun", evaluation.inputs.bundle))
+    policy = catalog.policy()
+    for stage in STAGES[manifest.kind]:
+        rule = policy.rule(manifest.kind, stage)
+        if rule is not None and rule.evidence == evaluation.inputs.kind:
+            return evaluate_gate(rule, evaluation)
+    nowhere = f"no stage of the {manifest.kind} ladder takes {evaluation.inputs.kind} evaluations under {policy.name}"
+    return GateResult("inconclusive", (Check(nowhere, None),))
 
 
 def promotion_problems(catalog: Catalog, entries: Sequence[LedgerEntry]) -> list[str]:

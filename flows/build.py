@@ -7,7 +7,6 @@ from pathlib import Path
 from prefect import flow
 
 from bundles.manifests import EdgeBundle
-from bundles.mm_types import MmConfig, MmRiskLimits
 from flows.outcome import completed
 from tasks.build import build_wasm, compile_edge_bundle
 from tasks.publish import artifact_key, publish_markdown
@@ -24,31 +23,28 @@ def build_bundle(
     author: str,
     strategy: str = "mm-pro",
     risk_version: str = "v1",
-    config: MmConfig = MmConfig(),  # noqa: B008 -- frozen
-    risk_limits: MmRiskLimits = MmRiskLimits(),  # noqa: B008 -- frozen
     store: str | None = None,
 ) -> EdgeBundle:
     """Build and register an edge bundle.
+
+    Configuration and risk limits are those of the project's Sequence.toml, as with `sequence bundle compile-edge`.
 
     Args:
         project: Folder of the Rust project (where its Cargo.toml lies) on the machine that runs the flow.
         artifact: Id of the registered research artifact that the bundle cites, such as art_research_v4.
         author: Who made the bundle. The author cannot approve its promotion.
         strategy: Name of the strategy family.
-        risk_version: Version of the risk limits.
-        config: Configuration of the market maker.
-        risk_limits: Limits that replay and edge enforce.
+        risk_version: Version of the risk limits: the table [risk.<version>] of the project's Sequence.toml.
         store: Address of the store (file:///… or s3://bucket/prefix). Empty: SEQUENCE_STORE of the worker.
 
     """
     wasm = build_wasm(Path(project))
     bundle = compile_edge_bundle(
         wasm,
+        project=Path(project),
         artifact=artifact,
         strategy=strategy,
         risk_version=risk_version,
-        risk_limits=risk_limits,
-        config=config,
         author=author,
         store=store,
     )

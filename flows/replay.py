@@ -6,7 +6,7 @@ from prefect import flow
 from pydantic import BaseModel
 
 from flows.outcome import completed
-from tasks.evaluate import judge, run_replay_evaluation
+from tasks.evaluate import judge_evaluation, run_replay_evaluation
 from tasks.places import data_root
 from tasks.publish import artifact_key, checklist, publish_markdown, publish_metrics
 
@@ -49,7 +49,7 @@ def replay_evaluation(
     evaluation = run_replay_evaluation(
         bundle, dataset, data=data_root(data), seed=seed, runner=runner, force=force, store=store
     )
-    gate = judge(evaluation, store=store)
+    gate = judge_evaluation(evaluation, store=store)
     publish_metrics(evaluation)
     publish_markdown(
         f"## {evaluation.eval_id}: {gate.verdict}\n\n{checklist(gate.checks)}\n\nResult `{evaluation.result_digest}`",

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 AUTHOR: Final = "quant@demo.example"
 APPROVER: Final = "risk@demo.example"
+RECKLESS: Final = Path(__file__).parent / "demo_algos" / "reckless"
 
 _MARKER: Final = ".made-by-sequence-demo"
 _PREFECT: Final = {
@@ -71,11 +72,11 @@ def main() -> int:
 
 
 def _run(out: Path) -> int:
-    with ThreadPoolExecutor(1) as pool:
-        return _climb(out, pool.submit(_start_server))
+    with ThreadPoolExecutor(2) as pool:
+        return _climb(out, pool.submit(_start_server), pool.submit(_compile_engine, out / "warm-up"))
 
 
-def _climb(out: Path, server: Future[None]) -> int:
+def _climb(out: Path, server: Future[None], engine: Future[None]) -> int:
     from bundles.catalog import Catalog
     from bundles.store import open_store
     from sequence.templates import start_project
@@ -87,10 +88,13 @@ def _climb(out: Path, server: Future[None]) -> int:
     dataset = _dataset(catalog, data)
     _progress("Projects: sequence init my-mm; a copy of the reckless algo")
     start_project("my-mm", out)
-    shutil.copytree(Path(__file__).parent / "demo_algos" / "reckless", out / "reckless")
+    shutil.copytree(RECKLESS, out / "reckless")
     _progress("Prefect's temporary server: starting (20 s or so)")
     _load_flows()
     server.result()
+    if not engine.done():
+        _progress("Replay engine: compiling (once; Numba keeps it)")
+    engine.result()
 
     outcomes = [_one_algo(out, name, catalog, store, data, dataset, key) for name in ("my-mm", "reckless")]
     _progress("Done")
@@ -101,22 +105,18 @@ def _climb(out: Path, server: Future[None]) -> int:
 
 def _one_algo(out: Path, name: str, catalog: Catalog, store: str, data: Path, dataset: str, key: Path) -> Outcome:
     """Take one project through build, replay and promotion."""
+    from bundles.promotion import judge
     from evals.report import report_of
     from flows.build import build_bundle
     from flows.promote import promote
     from flows.replay import replay_evaluation
-    from sequence.project import find_project
-    from sequence.verdicts import judge
 
-    project = find_project(out / name)
     catalog.register_artifact(f"art_{name}", {"notes.md": f"# {name}\n\nMade by the demo.\n".encode()})
     _progress(f"{name}: flow build-bundle")
     bundle = build_bundle(
         project=str(out / name),
         artifact=f"art_{name}",
         author=AUTHOR,
-        config=project.config,
-        risk_limits=project.risk_limits("v1"),
         store=store,
     ).bundle_id
     _progress(f"{name}: flow replay-evaluation of {bundle}")
@@ -216,6 +216,27 @@ def _answer(catalog: Catalog, bundle: str, evaluation: str, key: Path, done: thr
             }
             client.resume_flow_run(paused[0].id, run_input=form)
             return
+
+
+def _compile_engine(project: Path) -> None:
+    """Compile the replay engine beside the other steps, in a process of its own; Numba keeps the result on disk."""
+    from evals.wasm.toolchain import build_wasm, find_toolchain
+
+    shutil.copytree(RECKLESS, project)
+    module = build_wasm(project, find_toolchain())
+    command = [sys.executable, "-c", "import sys; from sequence.demo import replay_once; replay_once(sys.argv[1])"]
+    subprocess.run([*command, str(module)], check=True)  # noqa: S603 -- our own interpreter and code
+    shutil.rmtree(project)
+
+
+def replay_once(module: str) -> None:
+    """Run a module on a second of a synthetic market: whatever has to be compiled is compiled then."""
+    from bundles.mm_types import MmConfig, MmRiskLimits
+    from evals.market.synthetic import synthetic_tape
+    from evals.replay import run_replay
+
+    tape = synthetic_tape(1, duration_s=1)
+    run_replay(Path(module).read_bytes(), tape, config=MmConfig(), risk=MmRiskLimits())
 
 
 def _start_server() -> None:

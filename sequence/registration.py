@@ -13,7 +13,7 @@ from sequence.local_bundles import write_manifest, write_wasm
 if TYPE_CHECKING:
     from bundles.catalog import Catalog
     from bundles.manifests import Bundle
-    from sequence.settings import Settings
+    from bundles.settings import Settings
 
 
 class KeptLocallyError(UnreachableError):

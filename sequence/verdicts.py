@@ -1,28 +1,14 @@
-"""How an evaluation and its verdict are told: derived afresh from metrics and policy each time they are shown."""
+"""How an evaluation and its verdict are told on a terminal."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bundles.gates import GateResult, evaluate_gate
-from bundles.stages import STAGES
-
 if TYPE_CHECKING:
-    from bundles.catalog import Catalog
     from bundles.evidence import Evaluation
+    from bundles.gates import GateResult
 
 MARKS = {True: "ok", False: "FAILS", None: "unknown"}
-
-
-def judge(catalog: Catalog, evaluation: Evaluation) -> GateResult:
-    """Judge an evaluation by the first stage of its bundle's ladder that takes this kind as evidence."""
-    manifest = catalog.bundle("bun_" + evaluation.inputs.bundle.removeprefix("sha256:")[:16])
-    policy = catalog.policy()
-    for stage in STAGES[manifest.kind]:
-        rule = policy.rule(manifest.kind, stage)
-        if rule is not None and rule.evidence == evaluation.inputs.kind:
-            return evaluate_gate(rule, evaluation)
-    return GateResult("inconclusive", ())
 
 
 def lines_of(evaluation: Evaluation, gate: GateResult) -> list[str]:

@@ -10,7 +10,7 @@ from prefect.cache_policies import NO_CACHE
 
 from bundles.compile import compile_edge
 from bundles.manifests import EdgeBundle
-from bundles.mm_types import MmConfig, MmRiskLimits
+from bundles.project import find_project
 from evals.wasm import inspect_module
 from evals.wasm.toolchain import build_wasm as run_cargo
 from evals.wasm.toolchain import find_toolchain
@@ -32,24 +32,24 @@ def build_wasm(project: Path) -> bytes:
 def compile_edge_bundle(
     wasm: bytes,
     *,
+    project: Path,
     artifact: str,
     strategy: str,
     risk_version: str,
-    risk_limits: MmRiskLimits,
-    config: MmConfig,
     author: str,
     store: str | None,
 ) -> EdgeBundle:
-    """Check the module, pack it with its limits and configuration, and register the bundle."""
+    """Check the module, pack it with the project's limits and configuration, and register the bundle."""
     facts = inspect_module(wasm)
+    settings = find_project(project)
     bundle = compile_edge(
         wasm,
         sdk_abi=facts.abi,
         artifact=artifact,
         strategy=strategy,
         risk_version=risk_version,
-        risk_limits=risk_limits,
-        config=config,
+        risk_limits=settings.risk_limits(risk_version),
+        config=settings.config,
     )
     open_catalog(store).register_bundle(bundle, author=author, blobs=[wasm], now_ns=time.time_ns())
     get_run_logger().info("%s (ABI %s) is registered", bundle.bundle_id, facts.abi)

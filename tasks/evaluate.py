@@ -5,15 +5,13 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from evals.replay import evaluate_replay
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from bundles.canonical import short_id
-from bundles.errors import RefusedError
 from bundles.evidence import Evaluation
-from bundles.gates import GateResult, evaluate_gate
-from bundles.stages import STAGES
+from bundles.gates import GateResult
+from bundles.promotion import judge
+from evals.replay import evaluate_replay
 from tasks.places import open_catalog
 
 
@@ -39,16 +37,6 @@ def run_replay_evaluation(
 
 
 @task(task_run_name="judge", cache_policy=NO_CACHE)
-def judge(evaluation: Evaluation, *, store: str | None) -> GateResult:
-    """Judge an evaluation by the policy of the store, for the first stage that takes its kind as evidence."""
-    catalog = open_catalog(store)
-    bundle = catalog.bundle(short_id("bun", evaluation.inputs.bundle))
-    policy = catalog.policy()
-    for stage in STAGES[bundle.kind]:
-        rule = policy.rule(bundle.kind, stage)
-        if rule and rule.evidence == evaluation.inputs.kind:
-            return evaluate_gate(rule, evaluation)
-    raise RefusedError(
-        f"No stage of the {bundle.kind} ladder takes a {evaluation.inputs.kind} evaluation as evidence under policy "
-        f"{policy.name}. Choose another kind of evaluation."
-    )
+def judge_evaluation(evaluation: Evaluation, *, store: str | None) -> GateResult:
+    """Derive the verdict from the metrics and the policy of the store."""
+    return judge(open_catalog(store), evaluation)

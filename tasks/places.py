@@ -1,28 +1,24 @@
-"""Where a flow finds the store and the tapes: its parameters, else the worker's environment, else the user's home."""
+"""Where a flow finds the store and the tapes: its parameters, else the settings of the worker that runs it."""
 
 from __future__ import annotations
 
-import os
 from functools import cache
 from pathlib import Path
 
 from bundles.catalog import Catalog
+from bundles.settings import load_settings
 from bundles.store import open_store
 
 
-def store_url(store: str | None) -> str:
-    """Return the store's address: the parameter, else ``SEQUENCE_STORE``, else ``~/.sequence/store``."""
-    return store or os.environ.get("SEQUENCE_STORE") or f"file://{Path.home() / '.sequence' / 'store'}"
-
-
 def data_root(data: str | None) -> Path:
-    """Return the folder of the tapes: the parameter, else ``SEQUENCE_DATA``, else ``~/.sequence/data``."""
-    return Path(data or os.environ.get("SEQUENCE_DATA") or Path.home() / ".sequence" / "data")
+    """Return the folder of the tapes."""
+    return load_settings(data=data).data_root
 
 
 def open_catalog(store: str | None) -> Catalog:
-    """Return the catalog of a store (see :func:`store_url`), opened once for each address."""
-    return _open(store_url(store), os.environ.get("SEQUENCE_S3_ENDPOINT"))
+    """Return the catalog of a store, opened once for each address."""
+    settings = load_settings(store=store)
+    return _open(settings.store, settings.s3_endpoint)
 
 
 @cache

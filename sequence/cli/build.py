@@ -14,8 +14,8 @@ from sequence.cli.session import Command, Session, pass_session
 
 if TYPE_CHECKING:
     from bundles.evidence import Dataset
+    from bundles.project import Project
     from evals.replay import ReplaySettings
-    from sequence.project import Project
 
 _DAY: Final = click.DateTime(formats=["%Y-%m-%d"])
 
@@ -163,9 +163,9 @@ def _day(moment: datetime) -> date:
 
 def _trial(session: Session, dataset: Dataset, settings: ReplaySettings, seed: int, skip_build: bool) -> None:
     """Run the project's algo without recording anything."""
+    from bundles.project import find_project
     from evals.market.datasets import load_dataset
     from evals.replay import run_replay
-    from sequence.project import find_project
     from sequence.verdicts import metric_lines
 
     folder = _project_folder()
@@ -228,8 +228,9 @@ def _evaluate(
     """Replay a registered bundle, record the evaluation, and show it with its verdict."""
     import time
 
+    from bundles.promotion import judge
     from evals.replay import evaluate_replay
-    from sequence.verdicts import judge, lines_of
+    from sequence.verdicts import lines_of
 
     evaluation = evaluate_replay(
         session.catalog,

@@ -40,8 +40,8 @@ def compile_edge(session: Session, wasm_path: Path, artifact_id: str, strategy: 
     """
     from bundles.compile import compile_edge as compile_manifest
     from bundles.errors import NotFoundError
+    from bundles.project import find_project
     from evals.wasm import inspect_module
-    from sequence.project import find_project
 
     try:
         wasm = wasm_path.read_bytes()

@@ -36,7 +36,8 @@ def list_evaluations(session: Session, bundle_id: str | None) -> None:
 @pass_session
 def show(session: Session, evaluation_id: str) -> None:
     """Show an evaluation's inputs, metrics and today's verdict."""
-    from sequence.verdicts import judge, lines_of
+    from bundles.promotion import judge
+    from sequence.verdicts import lines_of
 
     record = session.catalog.evaluation(evaluation_id)
     gate = judge(session.catalog, record)
@@ -69,7 +70,7 @@ def verify(session: Session, evaluation_id: str) -> None:
 
 
 def _summary(session: Session, record: Evaluation) -> dict[str, Any]:
-    from sequence.verdicts import judge
+    from bundles.promotion import judge
 
     return {
         "eval_id": record.eval_id,

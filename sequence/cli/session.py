@@ -13,7 +13,7 @@ import click
 
 if TYPE_CHECKING:
     from bundles.catalog import Catalog
-    from sequence.settings import Settings
+    from bundles.settings import Settings
 
 QUIET_S: Final = 1.0
 """Progress is shown for what takes longer than this."""
@@ -32,7 +32,7 @@ class Session:
     @cached_property
     def settings(self) -> Settings:
         """Settings of this run."""
-        from sequence.settings import load_settings
+        from bundles.settings import load_settings
 
         return load_settings(store=self.store, s3_endpoint=self.s3_endpoint, data=self.data)
 

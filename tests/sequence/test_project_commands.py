@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bundles.errors import LadderError
+from bundles.project import read_project
 from evals.wasm import inspect_module
 from evals.wasm.toolchain import find_toolchain
-from sequence.project import read_project
 
 if TYPE_CHECKING:
     from conftest import Command

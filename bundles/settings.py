@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from bundles.errors import MalformedDocumentError
+
 _VARIABLES: Final = {
     "store": "SEQUENCE_STORE",
     "s3_endpoint": "SEQUENCE_S3_ENDPOINT",
@@ -89,8 +91,6 @@ def _read_config(path: Path) -> dict[str, str]:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return {}
-    from bundles.errors import MalformedDocumentError
-
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from bundles.canonical import Document, explain
 from bundles.errors import MalformedDocumentError, NotFoundError
 from bundles.mm_types import MmConfig, MmRiskLimits
-from sequence.settings import line_of
+from bundles.settings import line_of
 
 FILE_NAME: Final = "Sequence.toml"
 

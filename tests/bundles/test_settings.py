@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bundles.errors import MalformedDocumentError
-from sequence.settings import load_settings
+from bundles.settings import load_settings
 
 
 @pytest.fixture
