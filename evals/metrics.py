@@ -1,4 +1,4 @@
-"""The metrics of a replay: names, formulas and units. Everything is computed from integers; floats appear only in what is returned.
+"""The metrics of a replay: names, formulas and units. All are computed from integers; only what is returned is float.
 
 Money is x 10^9 in the settlement currency, positions x 10^8, ratios are fractions of 1.
 """
@@ -43,7 +43,14 @@ class Measured:
 
 def compute(measured: Measured) -> dict[str, Metric]:
     """Return every metric by name, in a fixed order."""
-    return _safety(measured) | _activity(measured) | _profit(measured) | _risk(measured) | _presence(measured) | _cost(measured)
+    return (
+        _safety(measured)
+        | _activity(measured)
+        | _profit(measured)
+        | _risk(measured)
+        | _presence(measured)
+        | _cost(measured)
+    )
 
 
 def _safety(m: Measured) -> dict[str, Metric]:
@@ -67,9 +74,9 @@ def _safety(m: Measured) -> dict[str, Metric]:
 def _activity(m: Measured) -> dict[str, Metric]:
     """Callbacks, orders and fills.
 
-    orders, cancels, amends: actions of that kind, refused ones included. fill_ratio: orders filled completely / orders that reached
-    an end or rest. cancel_ratio: orders cancelled by the algo / the same. order_to_trade: (orders + cancels + amends) / fills.
-    volume_notional_1e9: sum over fills of |value|. turnover: volume / capital.
+    orders, cancels, amends: actions of that kind, refused ones included. fill_ratio: orders filled completely /
+    orders that reached an end or rest. cancel_ratio: orders cancelled by the algo / the same. order_to_trade: (orders
+    + cancels + amends) / fills. volume_notional_1e9: sum over fills of |value|. turnover: volume / capital.
     """
     kinds, outcomes = m.orders["kind"], m.orders["outcome"]
     placed = np.count_nonzero((kinds == NEW) & np.isin(outcomes, (OPEN, FILLED, CANCELED, EXPIRED)))
@@ -95,14 +102,17 @@ def _activity(m: Measured) -> dict[str, Metric]:
 def _profit(m: Measured) -> dict[str, Metric]:
     """Where the result came from.
 
-    net_pnl_1e9: the last equity sample; a run starts with nothing. gross_pnl_1e9: net + fees. spread_pnl_1e9: sum over fills of
-    side * (value at the mid then - value at the fill's price), what was earned against the mid. inventory_pnl_1e9: gross - spread,
-    what the position earned as the mid moved. fees_1e9: paid, less rebates. return_bps: net / capital * 10^4.
+    net_pnl_1e9: the last equity sample; a run starts with nothing. gross_pnl_1e9: net + fees. spread_pnl_1e9: sum
+    over fills of side * (value at the mid then - value at the fill's price), what was earned against the mid.
+    inventory_pnl_1e9: gross - spread, what the position earned as the mid moved. fees_1e9: paid, less rebates.
+    return_bps: net / capital * 10^4.
     """
     last = m.equity[-1] if len(m.equity) else None
     net = int(last["equity_1e9"]) if last is not None else 0
     fees = int(last["fees_1e9"]) if last is not None else 0
-    at_mid = _values(m.instrument, np.where(m.fills["mid_1e9"] > 0, m.fills["mid_1e9"], m.fills["px_1e9"]), m.fills["qty_1e8"])
+    at_mid = _values(
+        m.instrument, np.where(m.fills["mid_1e9"] > 0, m.fills["mid_1e9"], m.fills["px_1e9"]), m.fills["qty_1e8"]
+    )
     at_px = _values(m.instrument, m.fills["px_1e9"], m.fills["qty_1e8"])
     spread = sum(int(side) * (mid - px) for side, mid, px in zip(m.fills["side"], at_mid, at_px, strict=True))
     return {
@@ -118,9 +128,10 @@ def _profit(m: Measured) -> dict[str, Metric]:
 def _risk(m: Measured) -> dict[str, Metric]:
     """Drawdown, Sharpe ratio and inventory, from the equity samples.
 
-    max_drawdown_1e9: largest fall of equity below its highest value so far (or its start, 0). max_drawdown_pct: that / capital * 100.
-    sharpe: mean / standard deviation of the changes between samples, annualised by sqrt(365 * 86400) for samples a second apart;
-    None without variance. max_abs_position_1e8: over every fill. mean_abs_position_1e8: over the samples, rounded down.
+    max_drawdown_1e9: largest fall of equity below its highest value so far (or its start, 0). max_drawdown_pct: that
+    / capital * 100. sharpe: mean / standard deviation of the changes between samples, annualised by sqrt(365 * 86400)
+    for samples a second apart; None without variance. max_abs_position_1e8: over every fill. mean_abs_position_1e8:
+    over the samples, rounded down.
     """
     equity = np.concatenate([[0], m.equity["equity_1e9"]]).astype(np.int64)
     drawdown = int(np.max(np.maximum.accumulate(equity) - equity))
@@ -138,9 +149,10 @@ def _risk(m: Measured) -> dict[str, Metric]:
 def _presence(m: Measured) -> dict[str, Metric]:
     """Quoting and what happened after fills.
 
-    quote_uptime: share of the time with a resting order on both sides. time_at_touch: share of the time at the best price or
-    better, mean of both sides. markout_<h>_bps: sum over fills of side * (mid after h - price) * qty over the sum of price * qty,
-    x 10^4; positive is good for the algo; fills whose horizon lies beyond the tape are left out, None if all are.
+    quote_uptime: share of the time with a resting order on both sides. time_at_touch: share of the time at the best
+    price or better, mean of both sides. markout_<h>_bps: sum over fills of side * (mid after h - price) * qty over
+    the sum of price * qty, x 10^4; positive is good for the algo; fills whose horizon lies beyond the tape are left
+    out, None if all are.
     """
     metrics: dict[str, Metric] = {
         "quote_uptime": m.both_sides_ns / m.duration_ns if m.duration_ns else 0.0,
@@ -154,8 +166,8 @@ def _presence(m: Measured) -> dict[str, Metric]:
 def _cost(m: Measured) -> dict[str, Metric]:
     """Compute cost of a callback in wasmtime's fuel: the same on every machine.
 
-    fuel_p50, fuel_p99: the least value that so many of the callbacks do not exceed, exact below 16,384 and rounded down by less
-    than 1/8192 above. fuel_max: exact.
+    fuel_p50, fuel_p99: the least value that so many of the callbacks do not exceed, exact below 16,384 and rounded
+    down by less than 1/8192 above. fuel_max: exact.
     """
     return {
         "fuel_p50": _fuel_quantile(m, 50),
@@ -187,7 +199,9 @@ def _sharpe(equity: Records) -> float | None:
 def _markout_bps(fills: Records, column: str) -> float | None:
     known = fills[fills[column] > 0]
     moved = traded = 0
-    for side, mid, px, qty in zip(known["side"].tolist(), known[column].tolist(), known["px_1e9"].tolist(), known["qty_1e8"].tolist(), strict=True):
+    for side, mid, px, qty in zip(
+        known["side"].tolist(), known[column].tolist(), known["px_1e9"].tolist(), known["qty_1e8"].tolist(), strict=True
+    ):
         moved += side * (mid - px) * qty
         traded += px * qty
     return moved / traded * 10_000 if traded else None

@@ -1,7 +1,7 @@
 """Replay: run a bundle over recorded market data and record what came out under a digest that anyone can reproduce.
 
-The result digest is SHA-256 over: status, seed, every fill, every action with its outcome, every equity sample, the final account and
-the fuel of every callback (by bucket). Logs and timings are not part of it.
+The result digest is SHA-256 over: status, seed, every fill, every action with its outcome, every equity sample, the
+final account and the fuel of every callback (by bucket). Logs and timings are not part of it.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bundles.mm_types import MmConfig, MmRiskLimits
     from evals.engine.layout import Records
     from evals.engine.simulation import Outcome
+    from evals.errors import AlgoFailure
     from evals.market.tape import Tape
     from evals.wasm.host import LogLine
 
@@ -38,7 +39,7 @@ _Nanoseconds = Annotated[Int64, Field(ge=0, lt=3_600_000_000_000)]
 
 
 class ReplaySettings(Document):
-    """How a replay is run. Latencies are one way, in nanoseconds: entry from the algo to the exchange, response back."""
+    """How a replay is run. Latencies are one way: entry from the algo to the exchange, response back."""
 
     place_entry_ns: _Nanoseconds = 1_000_000
     cancel_entry_ns: _Nanoseconds = 1_000_000
@@ -66,7 +67,7 @@ class ReplayResult:
     orders: Records
     equity: Records
     timings: dict[str, float]
-    """Seconds spent on ``prepare`` (module and kernels) and ``run``, and ``events_per_s``; never part of the evidence."""
+    """Seconds of ``prepare`` (module and kernels) and ``run``, and ``events_per_s``; never part of the evidence."""
     logs: tuple[LogLine, ...]
 
 
@@ -101,7 +102,6 @@ def run_replay(
     """
     # Numba and wasmtime load only when something is run: the command starts without them.
     from evals.engine.simulation import Latencies, simulate  # noqa: PLC0415
-    from evals.errors import AlgoFailure  # noqa: PLC0415
     from evals.wasm.host import Instance  # noqa: PLC0415
 
     settings = settings or ReplaySettings()
@@ -133,7 +133,9 @@ def run_replay(
     ended = time.perf_counter()
     status: RunStatus = "interrupted" if outcome.interrupted else "failed" if outcome.failure else "completed"
     detail = (
-        f"The wall-clock limit of {settings.wall_clock_limit_s} s ended the run" if outcome.interrupted else str(outcome.failure or "")
+        f"The wall-clock limit of {settings.wall_clock_limit_s} s ended the run"
+        if outcome.interrupted
+        else str(outcome.failure or "")
     )
     return ReplayResult(
         status=status,
@@ -171,9 +173,9 @@ def evaluate_replay(
     The same inputs return the first record without running anything, unless ``force`` runs them again.
 
     Raises:
-        NotFoundError: if the bundle, its WASM or the dataset is not in the store, or a partition is not below the data root.
-        InvalidInputError: if the bundle is not an edge bundle.
-        IntegrityError: if a partition's bytes are not the dataset's, or a repeated run gave another result.
+        NotFoundError: if the bundle, its WASM or the dataset is not in the store, or a partition is not below the
+        data root. InvalidInputError: if the bundle is not an edge bundle. IntegrityError: if a partition's bytes are
+        not the dataset's, or a repeated run gave another result.
 
     """
     settings = settings or ReplaySettings()
@@ -220,7 +222,8 @@ def verify_evaluation(catalog: Catalog, eval_id: str, data_root: Path) -> tuple[
         raise InvalidInputError(f"{evaluation.eval_id} is a {inputs.kind} evaluation; only a replay can be run again.")
     if inputs.engine != engine_fingerprint():
         raise InvalidInputError(
-            f"{evaluation.eval_id} was made by engine {inputs.engine.digest()}, this one is {engine_fingerprint().digest()}. "
+            f"{evaluation.eval_id} was made by engine {inputs.engine.digest()}, "
+            f"this one is {engine_fingerprint().digest()}. "
             "Verify it with the release that made it."
         )
     result = _run(catalog, inputs, ReplaySettings.model_validate(inputs.settings), data_root, None)
@@ -252,7 +255,9 @@ def _run(
 def _edge_bundle(catalog: Catalog, bundle: str) -> EdgeBundle:
     manifest = catalog.bundle(bundle)
     if not isinstance(manifest, EdgeBundle):
-        raise InvalidInputError(f"{bundle} is a bundle of kind {manifest.kind}; only edge bundles hold an algo to replay.")
+        raise InvalidInputError(
+            f"{bundle} is a bundle of kind {manifest.kind}; only edge bundles hold an algo to replay."
+        )
     return manifest
 
 
@@ -276,7 +281,7 @@ def _coverage(events: Records) -> Coverage:
     )
 
 
-def _never_started(failure: Exception, coverage: Coverage, seed: int) -> ReplayResult:
+def _never_started(failure: AlgoFailure, coverage: Coverage, seed: int) -> ReplayResult:
     """Return the result of an algo that broke before the first event."""
     from evals.engine.simulation import nothing_happened  # noqa: PLC0415
 

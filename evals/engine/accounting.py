@@ -9,6 +9,7 @@ from evals.engine.arithmetic import fee, muldiv, position_value, value
 from evals.engine.kernel import kernel
 from evals.engine.layout import Record
 
+
 @kernel
 def trade_fee(rules: Record, px_1e9: int, qty_1e8: int, taker: int) -> int:
     """Return the fee of one fill; negative for a rebate."""
@@ -19,8 +20,9 @@ def trade_fee(rules: Record, px_1e9: int, qty_1e8: int, taker: int) -> int:
 def book_fill(account: Record, rules: Record, side: int, px_1e9: int, qty_1e8: int, fee_1e9: int) -> None:
     """Book one fill (side 1 buys, -1 sells).
 
-    What closes the position realises its share of the entry cost (average cost, rounded down to 10^-9); the rest opens. A
-    position that is closed entirely realises its whole remaining cost, so rounding never outlives a position.
+    What closes the position realises its share of the entry cost (average cost, rounded down to 10^-9); the rest
+    opens. A position that is closed entirely realises its whole remaining cost, so rounding never outlives a
+    position.
     """
     traded = value(rules, px_1e9, qty_1e8)
     account.cash_1e9 -= side * traded + fee_1e9
@@ -61,10 +63,10 @@ def unrealized(account: Record, rules: Record, mid_1e9: int) -> int:
     if account.position_1e8 == 0 or mid_1e9 == 0:
         return 0
     entry = account.cost_1e9 if account.position_1e8 > 0 else -account.cost_1e9
-    return position_value(rules, mid_1e9, account.position_1e8) - entry
+    return position_value(rules, mid_1e9, account.position_1e8) - entry  # type: ignore[no-any-return]
 
 
 @kernel
 def equity(account: Record, rules: Record, mid_1e9: int) -> int:
     """Return cash plus the position at the mid."""
-    return account.cash_1e9 + position_value(rules, mid_1e9, account.position_1e8)
+    return account.cash_1e9 + position_value(rules, mid_1e9, account.position_1e8)  # type: ignore[no-any-return]

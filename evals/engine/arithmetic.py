@@ -1,7 +1,8 @@
 """Exact integer arithmetic for prices, sizes, money and fees.
 
-price (10^9) times size (10^8) passes 64 bits at once, so every product is taken apart or carried in 128 bits. Rounding: values of
-positions and trades are rounded towards zero, fees upwards (a fee is never understated, a rebate never overstated).
+price (10^9) times size (10^8) passes 64 bits at once, so every product is taken apart or carried in 128 bits.
+Rounding: values of positions and trades are rounded towards zero, fees upwards (a fee is never understated, a rebate
+never overstated).
 """
 
 from __future__ import annotations
@@ -50,15 +51,15 @@ def muldiv(a: int, b: int, c: int) -> int:
             quotient = quotient | one
     if quotient > np.uint64(_LARGEST):
         return _LARGEST
-    return np.int64(quotient)
+    return np.int64(quotient)  # type: ignore[return-value]
 
 
 @kernel
 def value(rules: Record, px_1e9: int, qty_1e8: int) -> int:
     """Return what a long position of ``qty_1e8`` >= 0 is worth at a price, in 10^-9 of the settlement currency.
 
-    A linear contract settles in quote currency: qty * size * px. An inverse one settles in base currency, where the same
-    position is worth -qty * size / px: it gains as the price rises, from below.
+    A linear contract settles in quote currency: qty * size * px. An inverse one settles in base currency, where the
+    same position is worth -qty * size / px: it gains as the price rises, from below.
     """
     if px_1e9 <= 0:
         return 0

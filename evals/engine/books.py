@@ -1,4 +1,4 @@
-"""Order books as sorted arrays, best level last, with room at both ends: a change moves only the levels on its shorter side."""
+"""Order books as sorted arrays, best level last, with room at both ends: a change moves only its shorter side."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def locate(book: Record, side: int, px_1e9: int) -> int:
 @kernel
 def holds(book: Record, side: int, at: int, px_1e9: int) -> bool:
     """Return whether an index of a side holds a price."""
-    return at <= best_at(book, side) and level_at(book, side, at).px_1e9 == px_1e9  # type: ignore[no-any-return]
+    return at <= best_at(book, side) and level_at(book, side, at).px_1e9 == px_1e9
 
 
 @kernel
@@ -162,7 +162,9 @@ def available(book: Record, side: int, limit_px_1e9: int, enough_1e8: int) -> in
     """Return the size that may still be taken at prices up to a limit; stops counting at ``enough_1e8``."""
     sign = 1 - 2 * side
     total, at = 0, best_at(book, side)
-    while at >= book.first[side] and total < enough_1e8 and level_at(book, side, at).px_1e9 * sign >= limit_px_1e9 * sign:
+    while (
+        at >= book.first[side] and total < enough_1e8 and level_at(book, side, at).px_1e9 * sign >= limit_px_1e9 * sign
+    ):
         total += level_at(book, side, at).sz_1e8 - level_at(book, side, at).taken_1e8
         at -= 1
     return total

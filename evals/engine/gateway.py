@@ -1,4 +1,4 @@
-"""Between the algo and the exchange: takes its actions, refuses what risk forbids, sends the rest, brings the answers back."""
+"""Between algo and exchange: takes its actions, refuses what risk forbids, sends the rest, brings answers back."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _call_on_reject(sim: Record, order_id: int, code: int) -> bool:
 
 @kernel
 def refresh_state(sim: Record) -> None:
-    """Bring state and unrealised profit up to date before a callback reads them; pause the algo if it has lost too much."""
+    """Bring state and unrealised profit up to date before a callback; pause the algo if it has lost too much."""
     run, rules = sim.run, sim.rules
     _roll_session(sim)
     write_state(sim)
@@ -136,7 +136,7 @@ def _roll_session(sim: Record) -> None:
 
 @kernel
 def take_actions(sim: Record, callback: int, send: int) -> bool:
-    """Read the actions that a callback returned and act on them; with ``send`` 0 only log them. False if they are malformed."""
+    """Act on what a callback returned; with ``send`` 0 only log it. False if it is not a list of actions."""
     count = _read_actions(sim, callback)
     refused = 0
     for i in range(max(count, 0)):
@@ -265,7 +265,7 @@ def _malformed(kind: int, order_type: int, side: int, px_1e9: int, qty_1e8: int)
     """Return why an order or amend makes no sense on any venue; 0 if it does."""
     if kind == NEW and order_type > POST_ONLY:
         return layout.BAD_TYPE
-    if kind == NEW and side != 1 and side != -1:
+    if kind == NEW and side not in (1, -1):
         return layout.BAD_SIDE
     if qty_1e8 <= 0 or qty_1e8 > _LARGEST_QUANTITY:
         return layout.BAD_QUANTITY
@@ -368,7 +368,7 @@ def on_answer(sim: Record, message: Record) -> bool:
 
 @kernel
 def _on_fill(sim: Record, index: int, row: int, complete: int) -> bool:
-    """Book a fill on the algo's side, then tell it: a filled order has left the state by then, a partly filled one is in it."""
+    """Book a fill on the algo's side, then tell it: by then a filled order has left the state, a partly filled one not."""
     run, rules, slot, fill = sim.run, sim.rules, slot_at(sim, index), fill_at(sim, row)
     fill.receive_ns = run.now_ns
     slot.filled_1e8 += fill.qty_1e8

@@ -1,4 +1,4 @@
-"""Writes what the algo sees into its memory, in place: book, features, state, fills and rejects (layouts: `evals.wasm.abi`)."""
+"""Writes what the algo sees into its memory, in place: book, features, state, fills, rejects (see `evals.wasm.abi`)."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def write_book(sim: Record, receive_ns: int) -> None:
 def _write_features(sim: Record, receive_ns: int, top_changed: int) -> None:
     """Write the features that follow from the book alone; all others stay at the SDK's neutral zero.
 
-    Microprice: the best prices weighted by the opposite sizes, to 10^-6 of the spread. Imbalance: (bid - ask) / (bid + ask) of
-    the sizes of the best five levels, x 10^4.
+    Microprice: the best prices weighted by the opposite sizes, to 10^-6 of the spread. Imbalance: (bid - ask) / (bid
+    + ask) of the sizes of the best five levels, x 10^4.
     """
     book = sim.local
     at = get_word(sim.host, native.FEATURES_WORD)
@@ -64,7 +64,9 @@ def _write_features(sim: Record, receive_ns: int, top_changed: int) -> None:
             bid_sz, ask_sz = bid_sz // 1024, ask_sz // 1024
         bid_px = best_px(book, 0)
         if bid_sz + ask_sz > 0:
-            microprice = bid_px + (best_px(book, 1) - bid_px) // 1000 * (bid_sz * 1_000_000 // (bid_sz + ask_sz)) // 1000
+            microprice = (
+                bid_px + (best_px(book, 1) - bid_px) // 1000 * (bid_sz * 1_000_000 // (bid_sz + ask_sz)) // 1000
+            )
         bids, asks = 0, 0
         for d in range(_IMBALANCE_LEVELS):
             if d < book.depth[0]:
@@ -82,7 +84,11 @@ def _write_features(sim: Record, receive_ns: int, top_changed: int) -> None:
 @kernel
 def write_unrealized(sim: Record) -> None:
     """Mark the algo's position to the mid of the book that it sees."""
-    set_word(sim.words, get_word(sim.host, native.STATE_WORD) + _UNREALIZED_WORD, unrealized(sim.known, sim.rules, sim.run.local_mid_1e9))
+    set_word(
+        sim.words,
+        get_word(sim.host, native.STATE_WORD) + _UNREALIZED_WORD,
+        unrealized(sim.known, sim.rules, sim.run.local_mid_1e9),
+    )
 
 
 @kernel

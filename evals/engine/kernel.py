@@ -1,7 +1,8 @@
-"""The decorator of every kernel: compiled by Numba, without the GIL, cached on disk under the digest of the whole engine.
+"""The decorator of every kernel: compiled by Numba, without the GIL, cached under the digest of the whole engine.
 
-Numba's cache knows when the file of a function changed, but not when a function that it calls did. Machine code from yesterday's
-`books.py` inside today's `loop.py` would give a result that no fingerprint describes, so the stamp covers all sources.
+Numba's cache knows when the file of a function changed, but not when a function that it calls did. Machine code from
+yesterday's `books.py` inside today's `loop.py` would give a result that no fingerprint describes, so the stamp covers
+all sources.
 """
 
 from __future__ import annotations
@@ -14,20 +15,22 @@ from numba.core import types
 
 from evals.engine.fingerprint import source_digest
 
+_njit: Any = numba.njit  # its stubs do not know `_nrt`
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def kernel(function: _Function) -> _Function:
     """Compile a function; the Python types stay visible to the type checker."""
-    # No reference counts (kernels hold no Python objects), no checks for division by zero (divisors are checked where they enter).
-    compiled = numba.njit(function, cache=True, nogil=True, _nrt=False, error_model="numpy")
+    # No reference counts (kernels hold no Python objects), no checks for division by zero (divisors are checked where
+    # they enter).
+    compiled = _njit(function, cache=True, nogil=True, _nrt=False, error_model="numpy")
     stamp_cache(compiled)
     _forget_literals(compiled)
     return compiled  # type: ignore[no-any-return]
 
 
 def _forget_literals(compiled: Any) -> None:
-    """Compile one version for all integers: Numba would make one for each combination of literal arguments, for minutes."""
+    """Compile one version for all integers: Numba would make one for each combination of literal arguments."""
     template_of = compiled.get_call_template
     compiled.get_call_template = lambda args, kws: template_of(tuple(_plain(a) for a in args), kws)
 

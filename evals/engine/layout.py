@@ -1,7 +1,7 @@
 """Every structure that the kernels share: records of orders, fills, equity samples and of the run itself.
 
-Prices are x 10^9, sizes x 10^8, money x 10^9, times ns. A price, mid or time of 0 means "none". Field order is part of the result
-digest: append, never reorder.
+Prices are x 10^9, sizes x 10^8, money x 10^9, times ns. A price, mid or time of 0 means "none". Field order is part
+of the result digest: append, never reorder.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from evals.market.schema import TAPE_DTYPE as TAPE_DTYPE
 from evals.wasm import abi
 
 Record: TypeAlias = Any
@@ -40,8 +39,10 @@ OUTCOMES: Final = (
     "in_flight",
     "not_sent",
 )
-"""Names of the outcomes: resting when the tape ended, filled, cancelled by the algo, unfilled rest of a MARKET or IOC order, rejected by
-the exchange, refused by the host's risk checks, a cancel or amend that worked, one whose order was gone, sent but not arrived
+"""Names of the outcomes: resting when the tape ended, filled, cancelled by the algo, unfilled rest of a MARKET or IOC
+order, rejected by
+the exchange, refused by the host's risk checks, a cancel or amend that worked, one whose order was gone, sent but not
+arrived
 when the tape ended, emitted in on_shutdown."""
 
 # Why a fill happened.
@@ -113,7 +114,7 @@ FILL_LOG: Final = np.dtype(
         ("reason", "<i4"),
     ]
 )
-"""One fill. ``queue_ahead_1e8`` is what stood ahead just before it; ``position_1e8`` is the true position just after it;
+"""One fill. ``queue_ahead_1e8`` is what stood ahead just before; ``position_1e8`` is the true position just after;
 ``order_row`` is the row in the order log. ``side``: 1 buy, -1 sell."""
 
 ORDER_LOG: Final = np.dtype(
@@ -133,7 +134,7 @@ ORDER_LOG: Final = np.dtype(
         ("reason", "<i4"),
     ]
 )
-"""One action: ``kind`` is the SDK's (0 place, 1 cancel, 2 amend, 3 intent); ``reject_code`` is -1 where nothing was rejected."""
+"""One action: ``kind`` is the SDK's (0 place, 1 cancel, 2 amend, 3 intent); ``reject_code`` is -1 for no reject."""
 
 EQUITY_LOG: Final = np.dtype(
     [
@@ -181,7 +182,7 @@ MESSAGE: Final = np.dtype(
         ("code", "<i8"),
     ]
 )
-"""A request on its way to the exchange or an answer on its way back; ``row`` is the order-log row, for a fill the fill-log row."""
+"""A request to the exchange or an answer from it; ``row`` is the order-log row, for a fill the fill-log row."""
 
 # Kinds of answers; requests use the kinds of actions.
 ACK, FILL, END, REJECT, AMENDED, SILENT = range(6)
@@ -198,7 +199,7 @@ ACCOUNT: Final = np.dtype(
         ("fills", "<i8"),
     ]
 )
-"""Cash and position. ``cost_1e9`` is the value at which the open position was entered; realised figures are after fees."""
+"""Cash and position. ``cost_1e9``: the value at which the open position was entered; realised is after fees."""
 
 RUN: Final = np.dtype(
     [
@@ -286,13 +287,14 @@ BOOK: Final = np.dtype(
 )
 """One order book. ``levels`` is the address of ``2 * capacity`` levels, a side after the other, worst first, best last.
 
-A side's levels begin at ``first[side]``; ``depth[side]`` counts them. ``changed[side]`` is the range of depths (0 is the best)
-that changed since the guest's copy was written.
+A side's levels begin at ``first[side]``; ``depth[side]`` counts them. ``changed[side]`` is the range of depths (0 is
+the best) that changed since the guest's copy was written.
 """
 
 SIM: Final = np.dtype(
     [
-        # The tape: its address, its rows, and the address of the rows in order of exchange time (0: they are in that order).
+        # The tape: its address, its rows, and the address of the rows in order of exchange time (0: they are in that
+        # order).
         ("tape", "<i8"),
         ("tape_rows", "<i8"),
         ("exchange_order", "<i8"),
@@ -306,7 +308,8 @@ SIM: Final = np.dtype(
         ("known", ACCOUNT),
         ("local", BOOK),
         ("open_slots", "<i8", abi.MAX_ORDERS),
-        # The actions of the current callback, copied out of the guest before anything else runs in it, and those refused.
+        # The actions of the current callback, copied out of the guest before anything else runs in it, and those
+        # refused.
         ("inbox", "<i8", (abi.MAX_ACTIONS, 4)),
         ("refused", "<i8", (abi.MAX_ACTIONS, 2)),
         # Addresses: order slots, logs and queues (with their room), and what belongs to the guest.

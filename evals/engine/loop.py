@@ -1,8 +1,8 @@
 """The event loop: two clocks, one order of events.
 
-The exchange's book advances on exchange time, the algo's on receive time. At equal times the order is: event of the tape at the
-exchange, arrival of an action there, answer to the algo, packet to the algo, heartbeat, samples. The loop stops for more room,
-for a slice that is over, for a failure or for the end of the tape, and goes on where it stopped.
+The exchange's book advances on exchange time, the algo's on receive time. At equal times the order is: event of the
+tape at the exchange, arrival of an action there, answer to the algo, packet to the algo, heartbeat, samples. The loop
+stops for more room, for a slice that is over, for a failure or for the end of the tape, and goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -51,8 +51,7 @@ def advance(sim: Record, steps: int) -> int:
             return FULL
         request_ns = request_at(sim, run.requests_head).at_ns if run.requests_head < run.requests_tail else NEVER
         answer_ns = answer_at(sim, run.answers_head).at_ns if run.answers_head < run.answers_tail else NEVER
-        now = min(min(tape_ns, request_ns), min(answer_ns, run.packet_ns))
-        now = min(now, min(run.heartbeat_ns, run.housekeeping_ns))
+        now = min(tape_ns, request_ns, answer_ns, run.packet_ns, run.heartbeat_ns, run.housekeeping_ns)
         if now > run.last_ns:
             return ENDED
         run.now_ns = now
@@ -112,7 +111,7 @@ def _nearly_full(sim: Record) -> bool:
     if run.answers_head == run.answers_tail:
         run.answers_head = run.answers_tail = 0
     sweep = max(sim.book.depth[0], sim.book.depth[1]) + _MARGIN
-    return (  # type: ignore[no-any-return]
+    return (
         run.answers_tail + sweep > sim.answers_room
         or run.fills + sweep > sim.fills_room
         or run.orders + _MARGIN > sim.orders_room

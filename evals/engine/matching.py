@@ -31,7 +31,7 @@ _CLEAR, _BID, _ASK, _BUY_TRADE = schema.CLEAR, schema.BID, schema.ASK, schema.BU
 def on_tape_event(sim: Record, kind: int, px_1e9: int, sz_1e8: int) -> None:
     """Apply one row of the tape to the exchange."""
     run = sim.run
-    if kind == _BID or kind == _ASK:
+    if kind in (_BID, _ASK):
         side = BUY if kind == _BID else SELL
         set_level(sim.book, side, px_1e9, sz_1e8)
         if run.resting > 0:
@@ -89,7 +89,7 @@ def on_request(sim: Record, message: Record) -> None:
 @kernel
 def _still_rests(sim: Record, message: Record) -> bool:
     slot = slot_at(sim, message.slot)
-    return slot.resting == 1 and slot.order_id == message.order_id
+    return slot.resting == 1 and slot.order_id == message.order_id  # type: ignore[no-any-return]
 
 
 @kernel
@@ -100,7 +100,7 @@ def _done(sim: Record, row: int) -> None:
 
 @kernel
 def _too_late(sim: Record, message: Record) -> None:
-    """The order was gone when the action arrived: a cancel is then silent, an amend is rejected."""
+    """Note that the order was gone when the action arrived: a cancel is then silent, an amend is rejected."""
     order = order_at(sim, message.row)
     order.outcome = TOO_LATE
     order.reason = layout.UNKNOWN_ORDER
@@ -163,7 +163,7 @@ def _place(sim: Record, index: int, row: int) -> None:
     acknowledge(sim, index)
     _take(sim, index, limit_px)
     if slot.ex_filled_1e8 < slot.ex_qty_1e8:
-        if slot.order_type == MARKET or slot.order_type == IOC or slot.order_type == FOK:
+        if slot.order_type in (MARKET, IOC, FOK):
             end(sim, index, EXPIRED, NEW)
         else:
             rest(sim, index, queue_behind(sim, slot.side, slot.ex_px_1e9))
@@ -171,7 +171,7 @@ def _place(sim: Record, index: int, row: int) -> None:
 
 @kernel
 def _take(sim: Record, index: int, limit_px_1e9: int) -> None:
-    """Take what the book offers up to a price, best level first; what is taken stays taken until the tape refreshes the level."""
+    """Take what the book offers up to a price, best first; it stays taken until the tape refreshes the level."""
     slot = slot_at(sim, index)
     other = 1 - slot.side
     sign = 1 - 2 * other
@@ -189,7 +189,7 @@ def _take(sim: Record, index: int, limit_px_1e9: int) -> None:
 
 @kernel
 def _amend(sim: Record, index: int, row: int, px_1e9: int, qty_1e8: int) -> None:
-    """Change price and total quantity of a resting order. Less at the same price keeps its place; anything else queues again."""
+    """Change price and total quantity of an order. Less at the same price keeps its place; else it queues again."""
     slot = slot_at(sim, index)
     keeps_place = px_1e9 == slot.ex_px_1e9 and qty_1e8 <= slot.ex_qty_1e8
     reason = _flaw(sim, slot.order_type, px_1e9, qty_1e8, slot.ex_filled_1e8)

@@ -1,9 +1,9 @@
 """Queue position, risk-averse: only trades at our price move us forward, and a shrinking level only as far as it must.
 
-Everything displayed when an order arrives stands ahead of it. A trade at its price takes from what stands ahead and fills the
-order with the excess. A level that shrinks clamps what stands ahead to its new size; so a trade and the decrease that it causes
-are not counted twice, and cancellations are assumed to happen behind us until the level is too small for that. Own orders at
-one price queue behind each other.
+Everything displayed when an order arrives stands ahead of it. A trade at its price takes from what stands ahead and
+fills the order with the excess. A level that shrinks clamps what stands ahead to its new size; so a trade and the
+decrease that it causes are not counted twice, and cancellations are assumed to happen behind us until the level is
+too small for that. Own orders at one price queue behind each other.
 """
 
 from __future__ import annotations
@@ -72,8 +72,9 @@ def _trade_through(sim: Record, side: int, px_1e9: int, sz_1e8: int) -> int:
 def on_level(sim: Record, side: int, px_1e9: int, sz_1e8: int, at: int) -> None:
     """Let a level of the tape (already in the book at index ``at``) reach our orders.
 
-    Ours at that price see what stands ahead clamped. Ours on the other side that the level reaches are filled at their own price,
-    up to its size: in the recorded market such a level can only stand because nothing like our order did.
+    Ours at that price see what stands ahead clamped. Ours on the other side that the level reaches are filled at
+    their own price, up to its size: in the recorded market such a level can only stand because nothing like our order
+    did.
     """
     for i in range(sim.run.resting):
         slot = slot_at(sim, sim.resting[i])

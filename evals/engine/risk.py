@@ -1,7 +1,8 @@
 """Risk limits between the algo and its orders: what is refused never reaches the exchange. Cancels always pass.
 
-Checked on what the algo's side knows (its own account and the book it sees), in this order: daily loss (104), position with all
-open orders of that side filled (101), order notional (100), order rate in any one second (100), distance from the market (103).
+Checked on what the algo's side knows (its own account and the book it sees), in this order: daily loss (104),
+position with all open orders of that side filled (101), order notional (100), order rate in any one second (100),
+distance from the market (103).
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def refusal(sim: Record, side: int, order_type: int, px_1e9: int, qty_1e8: int, 
 
 @kernel
 def _room(sim: Record, side: int, replaced: int) -> int:
-    """Return what may still be bought or sold before the position limit, all open orders of that side counted as filled."""
+    """Return what may still be bought or sold below the position limit, all open orders of that side filled."""
     run, position = sim.run, sim.known.position_1e8
     room = sim.rules.max_position_1e8 - (position if side == BUY else -position)
     for i in range(run.open_orders):
@@ -75,7 +76,7 @@ def _room(sim: Record, side: int, replaced: int) -> int:
         slot = slot_at(sim, index)
         if slot.side == side:
             room -= -slot.filled_1e8 if index == replaced else slot.qty_1e8 - slot.filled_1e8
-    return room
+    return room  # type: ignore[no-any-return]
 
 
 @kernel

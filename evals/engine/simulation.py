@@ -120,9 +120,14 @@ def nothing_happened(failure: AlgoFailure) -> Outcome:
 
 def _compile(sim: Any) -> None:
     """Compile the kernels, or load them, before the wall-clock net is up: it is there for the algo."""
-    signature = (numba.typeof(sim),)
-    for kernel, more in ((loop.start, ()), (loop.advance, (numba.int64,)), (loop.finish, ())):
-        kernel.compile(signature + more)  # type: ignore[attr-defined]
+    signature: tuple[Any, ...] = (numba.typeof(sim),)  # type: ignore[no-untyped-call]
+    kernels: tuple[tuple[Any, tuple[Any, ...]], ...] = (
+        (loop.start, ()),
+        (loop.advance, (numba.int64,)),
+        (loop.finish, ()),
+    )
+    for kernel, more in kernels:
+        kernel.compile(signature + more)
 
 
 def _drive(memory: RunMemory, progress: Callable[[float], None] | None) -> None:
@@ -143,7 +148,10 @@ def _checked(events: Records) -> Records:
         raise TapeError("The tape is empty: there is nothing to replay. Choose a window that holds data.")
     backward = np.flatnonzero(np.diff(events["receive_ns"]) < 0)
     if len(backward):
-        raise TapeError(f"Row {backward[0] + 1} was received before the row above it. Import the data again: a tape is in receive order.")
+        raise TapeError(
+            f"Row {backward[0] + 1} was received before the row above it. Import the data again: "
+            "a tape is in receive order."
+        )
     if events.dtype == TAPE_DTYPE and events.dtype.isalignedstruct and events.flags.carray:
         return events
     # One layout for all callers: the kernels are compiled for exactly one.
@@ -180,11 +188,24 @@ def _set_up(
 def _rules(instrument: Instrument, risk: MmRiskLimits, latencies: Latencies, equity_interval_ns: int, fuel: int) -> Any:
     rules = np.zeros(1, layout.RULES)
     row = rules[0]
-    for name in ("tick_size_1e9", "lot_size_1e8", "min_qty_1e8", "min_notional_1e9", "contract_size_1e8", "maker_fee_ppm"):
+    for name in (
+        "tick_size_1e9",
+        "lot_size_1e8",
+        "min_qty_1e8",
+        "min_notional_1e9",
+        "contract_size_1e8",
+        "maker_fee_ppm",
+    ):
         row[name] = getattr(instrument, name)
     row["taker_fee_ppm"] = instrument.taker_fee_ppm
     row["inverse"] = instrument.contract == "inverse"
-    for name in ("max_position_1e8", "max_order_notional_1e9", "max_order_rate", "max_daily_loss_1e9", "max_price_deviation_bps"):
+    for name in (
+        "max_position_1e8",
+        "max_order_notional_1e9",
+        "max_order_rate",
+        "max_daily_loss_1e9",
+        "max_price_deviation_bps",
+    ):
         row[name] = getattr(risk, name)
     row["entry_ns"][:3] = latencies.entry_ns
     row["response_ns"][:3] = latencies.response_ns
@@ -221,7 +242,11 @@ def _decimals(step: int, scale: int) -> int:
 
 def _failure(instance: Instance, run: Any) -> AlgoFailure:
     callback = native.CALLBACKS[int(run["failed_callback"])]
-    place: dict[str, Any] = {"callback": callback, "event_index": int(run["event_index"]), "fuel_used": int(run["failed_fuel"])}
+    place: dict[str, Any] = {
+        "callback": callback,
+        "event_index": int(run["event_index"]),
+        "fuel_used": int(run["failed_fuel"]),
+    }
     value, code = int(run["failed_value"]), int(run["failure"])
     if code == layout.BAD_POINTER:
         return AlgoProtocolError(f"The algo returned {value:#x}, which is no place for a list of actions", **place)

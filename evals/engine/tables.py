@@ -1,8 +1,9 @@
+# ruff: noqa: ARG001 -- the parameters of an intrinsic are its signature; the code is in `emit`
 """Access from kernels to tables by address.
 
-A kernel gets one record, :data:`evals.engine.layout.SIM`, in which every table is an address. Passing Numba arrays instead would
-copy seven words for each of them into every call, and count references to them: measured, that was twenty times slower.
-Nothing here checks bounds: `evals.engine.loop` asks for room before it takes a step.
+A kernel gets one record, :data:`evals.engine.layout.SIM`, in which every table is an address. Passing Numba arrays
+instead would copy seven words for each of them into every call, and count references to them: measured, that was
+twenty times slower. Nothing here checks bounds: `evals.engine.loop` asks for room before it takes a step.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
+from numba import extending, types
 from numba.np.numpy_support import from_dtype
 
 from evals.engine import layout
 from evals.engine.kernel import kernel
 from evals.engine.layout import Record
+from evals.market.schema import TAPE_DTYPE
 
 _WORD = ir.IntType(64)
+intrinsic: Any = extending.intrinsic
+"""Numba's decorator; what it makes has another signature than the function it decorates."""
 
 
 def _rows_of(dtype: np.dtype[np.void]) -> Any:
@@ -37,7 +40,7 @@ def _rows_of(dtype: np.dtype[np.void]) -> Any:
     return row
 
 
-tape_row = _rows_of(layout.TAPE_DTYPE)
+tape_row = _rows_of(TAPE_DTYPE)
 _slot = _rows_of(layout.SLOT)
 _fill = _rows_of(layout.FILL_LOG)
 _order = _rows_of(layout.ORDER_LOG)

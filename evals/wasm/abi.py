@@ -1,12 +1,12 @@
 """Memory layouts and exports of `sequence-algo-sdk` 0.1.0, 0.3.2 and 0.4.0, as numpy dtypes and offsets.
 
-Read from the published crate (structures are `repr(C)`, little-endian, on wasm32). `docs/abi.md` explains what the host does with
-them. Sizes are checked against what a compiled algo reads back in `tests/evals/wasm/test_layouts.py`.
+Read from the published crate (structures are `repr(C)`, little-endian, on wasm32). `docs/abi.md` explains what the
+host does with them. Sizes are checked against what a compiled algo reads back in `tests/evals/wasm/test_layouts.py`.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 
@@ -191,9 +191,12 @@ REJECT_CODES: Final = {
 }
 """Reject codes by number; 100 and above come from the platform's own risk checks."""
 
+Signature: TypeAlias = tuple[tuple[str, ...], tuple[str, ...]]
+"""Parameters and results of a function."""
+
 I32, I64 = "i32", "i64"
 
-COMMON_EXPORTS: Final = {
+COMMON_EXPORTS: Final[dict[str, Signature]] = {
     "algo_on_fill": ((I32, I32), ()),
     "algo_on_reject": ((I32,), ()),
     "algo_on_shutdown": ((I32,), (I32,)),
@@ -201,7 +204,7 @@ COMMON_EXPORTS: Final = {
 }
 """Exports that every version has, with parameters and results."""
 
-BOOK_EXPORTS: Final = {
+BOOK_EXPORTS: Final[dict[str, dict[str, Signature]]] = {
     "0.1.0": {"algo_on_book": ((I32, I32), (I32,))},
     "0.3.2": {
         "algo_on_book_v3": ((I32, I32), (I32,)),
@@ -217,7 +220,7 @@ BOOK_EXPORTS: Final = {
 }
 """Exports that tell the versions apart."""
 
-IMPORTS: Final = {
+IMPORTS: Final[dict[tuple[str, str], Signature]] = {
     ("env", "host_log_impl"): ((I32, I32, I32), ()),
     ("env", "__seq_send"): ((I64, I32, I32), ()),
 }

@@ -1,4 +1,5 @@
-"""One running algo: its own engine and store, limits on fuel, memory and stack, and the addresses that the kernels need."""
+# ruff: noqa: SLF001 -- the C structures behind wasmtime-py's objects are what the kernels call
+"""One running algo: its own engine and store, its limits, and the addresses that the kernels need."""
 
 from __future__ import annotations
 
@@ -107,7 +108,9 @@ class Instance:
         """
         place: dict[str, Any] = {"callback": callback, "event_index": event_index, "fuel_used": fuel_used}
         if code != TRAPPED:
-            error = wasmtime.WasmtimeError._from_ptr(ctypes.cast(int(self.host[native.ERROR]), ctypes.POINTER(ffi.wasmtime_error_t)))
+            error = wasmtime.WasmtimeError._from_ptr(
+                ctypes.cast(int(self.host[native.ERROR]), ctypes.POINTER(ffi.wasmtime_error_t))
+            )
             return AlgoTrapped(f"The algo could not be called: {_last_line(error)}", **place)
         trap = wasmtime.Trap._from_ptr(ctypes.cast(int(self.host[native.TRAP]), ctypes.POINTER(ffi.wasm_trap_t)))
         return _explain(trap, place)
@@ -139,7 +142,7 @@ class Instance:
             self.log.ctypes.data,
             ctypes.cast(0, ctypes.CFUNCTYPE(None, ctypes.c_void_p)),
         )
-        if error:
+        if error:  # type: ignore[truthy-bool]  # a null pointer is false
             raise wasmtime.WasmtimeError._from_ptr(error)
 
     def _fill_host(self, exports: Any, base: int, fuel: int) -> None:
@@ -171,7 +174,11 @@ class Instance:
         text = ctypes.create_string_buffer(_LOG_TRAP)
         log[native.LOG_TRAP_TEXT] = self._kept(text)
         log[native.LOG_TRAP_BYTES] = len(_LOG_TRAP)
-        sizes = {native.BOOK_WORD: _BOOK_BYTES, native.STATE_WORD: abi.ALGO_STATE.itemsize, native.EVENT_WORD: _EVENT_BYTES}
+        sizes = {
+            native.BOOK_WORD: _BOOK_BYTES,
+            native.STATE_WORD: abi.ALGO_STATE.itemsize,
+            native.EVENT_WORD: _EVENT_BYTES,
+        }
         for word, size in sizes.items():
             host[word] = self._allocate(exports["algo_alloc"], size, fuel) // 8
 
@@ -194,7 +201,9 @@ class Instance:
         except wasmtime.Trap as trap:
             raise _explain(trap, place | {"fuel_used": fuel - self._store.get_fuel()}) from trap
         if at == 0 or at % 8 or at + size > self._memory.data_len(self._store):
-            raise AlgoProtocolError(f"algo_alloc({size}) returned {at:#x}, which is null, unaligned or outside the memory", **place)
+            raise AlgoProtocolError(
+                f"algo_alloc({size}) returned {at:#x}, which is null, unaligned or outside the memory", **place
+            )
         self.words.view(np.uint8)[at : at + size] = 0
         return at
 
@@ -203,7 +212,9 @@ def _explain(trap: wasmtime.Trap, place: dict[str, Any]) -> AlgoFailure:
     if trap.trap_code is wasmtime.TrapCode.INTERRUPT:
         raise Interrupted
     if trap.trap_code is wasmtime.TrapCode.OUT_OF_FUEL:
-        return FuelExhausted("The algo used up its fuel: an endless loop (a panic handler, perhaps) or too much work", **place)
+        return FuelExhausted(
+            "The algo used up its fuel: an endless loop (a panic handler, perhaps) or too much work", **place
+        )
     return AlgoTrapped(f"The algo trapped: {_last_line(trap)}", **place)
 
 
@@ -213,5 +224,3 @@ def _last_line(error: Exception) -> str:
 
 def _address(name: str) -> int:
     return ctypes.cast(getattr(ffi.dll, name), ctypes.c_void_p).value or 0
-
-

@@ -1,17 +1,15 @@
-"""Decides whether WASM bytes are an algo that this product runs, and which version of the SDK's interface they speak."""
+"""Decides whether WASM bytes are an algo that this product runs, and which version of the SDK they were built with."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 import wasmtime
 
 from bundles.errors import InvalidModuleError
 from evals.wasm import abi
 from evals.wasm.sections import Sections, read_sections
-
-Signature: TypeAlias = tuple[tuple[str, ...], tuple[str, ...]]
 
 PAGE_BYTES: Final = 65_536
 
@@ -74,7 +72,7 @@ def load_module(engine: wasmtime.Engine, wasm: bytes) -> tuple[wasmtime.Module, 
     except wasmtime.WasmtimeError as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise InvalidModuleError(
-            f"The module does not validate: {reason}. Threads, relaxed SIMD, 64-bit and several memories are switched off; "
+            f"The module does not validate: {reason}. Threads, relaxed SIMD, 64-bit and several memories are off; "
             "build for wasm32-unknown-unknown with default features."
         ) from error
     imports = _check_imports(module)
@@ -82,7 +80,9 @@ def load_module(engine: wasmtime.Engine, wasm: bytes) -> tuple[wasmtime.Module, 
     version = _tell_version(exports)
     _check_exports(version, exports)
     if not any(e.name == "memory" and isinstance(e.type, wasmtime.MemoryType) for e in module.exports):
-        raise InvalidModuleError("The module does not export its memory as 'memory'. Build it as a cdylib; rustc exports it then.")
+        raise InvalidModuleError(
+            "The module does not export its memory as 'memory'. Build it as a cdylib; rustc exports it then."
+        )
     facts = ModuleFacts(abi=version, exports=tuple(sorted(exports)), imports=imports)
     if facts.reads_fixed_regions:
         _check_room_for_fixed_regions(sections)
@@ -91,16 +91,21 @@ def load_module(engine: wasmtime.Engine, wasm: bytes) -> tuple[wasmtime.Module, 
 
 def _refuse_memory_features(sections: Sections) -> None:
     if sections.memory_imports:
-        raise InvalidModuleError("The module imports its memory. Build it without --import-memory: the host reads the module's own.")
+        raise InvalidModuleError(
+            "The module imports its memory. Build it without --import-memory: the host reads the module's own."
+        )
     if sections.shared:
         raise InvalidModuleError("The module's memory is shared (threads). Build without the atomics target feature.")
     if sections.memory64:
-        raise InvalidModuleError("The module uses memory64. Build for wasm32-unknown-unknown; the SDK's pointers are 32 bits wide.")
+        raise InvalidModuleError(
+            "The module uses memory64. Build for wasm32-unknown-unknown; the SDK's pointers are 32 bits wide."
+        )
     if len(sections.memories) > 1:
         raise InvalidModuleError(f"The module has {len(sections.memories)} memories; an algo has one.")
     if sections.has_start:
         raise InvalidModuleError(
-            "The module has a start function, which would run before any limit is set. Remove it; initialise on the first callback."
+            "The module has a start function, which would run before any limit is set. "
+            "Remove it; initialise on the first callback."
         )
 
 
@@ -124,15 +129,15 @@ def _check_imports(module: wasmtime.Module) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def _tell_version(exports: dict[str, Signature]) -> str:
+def _tell_version(exports: dict[str, abi.Signature]) -> str:
     if "algo_on_message" in exports:
         return "0.4.0"
     if "algo_on_book_v3" in exports:
         return "0.3.2"
     if "algo_on_nbbo" in exports:
         raise InvalidModuleError(
-            "The module exports algo_on_nbbo but neither algo_on_book_v3 nor algo_on_message: the multi-venue form of SDK 0.3 is "
-            "not supported. Build it with sequence-algo-sdk 0.4.0 and export_algo!."
+            "The module exports algo_on_nbbo but neither algo_on_book_v3 nor algo_on_message: "
+            "the multi-venue form of SDK 0.3 is not supported. Build it with sequence-algo-sdk 0.4.0 and export_algo!."
         )
     if "algo_on_book" in exports:
         return "0.1.0"
@@ -142,11 +147,12 @@ def _tell_version(exports: dict[str, Signature]) -> str:
     )
 
 
-def _check_exports(version: str, exports: dict[str, Signature]) -> None:
-    for name, expected in (abi.BOOK_EXPORTS[version] | abi.COMMON_EXPORTS).items():
+def _check_exports(version: str, exports: dict[str, abi.Signature]) -> None:
+    for name, expected in {**abi.BOOK_EXPORTS[version], **abi.COMMON_EXPORTS}.items():
         if name not in exports:
             raise InvalidModuleError(
-                f"The module does not export {name}, which SDK {version} always does. Build it with export_algo! of that version."
+                f"The module does not export {name}, which SDK {version} always does. "
+                "Build it with export_algo! of that version."
             )
         if exports[name] != expected:
             raise InvalidModuleError(
@@ -160,12 +166,14 @@ def _check_room_for_fixed_regions(sections: Sections) -> None:
     pages = sections.memories[0][1] if sections.memories else 0
     if pages * PAGE_BYTES < needed:
         raise InvalidModuleError(
-            f"The module starts with {pages} pages of memory, but the host writes features and configuration below {needed:#x}. "
+            f"The module starts with {pages} pages of memory, but the host writes features and configuration "
+            f"below {needed:#x}. "
             f"Give it at least {-(-needed // PAGE_BYTES)} pages; rustc's default stack of 1 MiB does."
         )
     if sections.stack_pointer is not None and sections.stack_pointer < needed:
         raise InvalidModuleError(
-            f"The module's stack starts at {sections.stack_pointer:#x}, inside the regions that the host writes (below {needed:#x}). "
+            f"The module's stack starts at {sections.stack_pointer:#x}, inside the regions that the host writes "
+            f"(below {needed:#x}). "
             "Link it with rustc's default stack size (1 MiB)."
         )
     for first, last in sections.data:
@@ -176,9 +184,9 @@ def _check_room_for_fixed_regions(sections: Sections) -> None:
             )
 
 
-def _signature(kind: wasmtime.FuncType) -> Signature:
+def _signature(kind: wasmtime.FuncType) -> abi.Signature:
     return tuple(str(t) for t in kind.params), tuple(str(t) for t in kind.results)
 
 
-def _show(signature: Signature) -> str:
+def _show(signature: abi.Signature) -> str:
     return f"({', '.join(signature[0])}) -> ({', '.join(signature[1])})"

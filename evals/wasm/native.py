@@ -1,21 +1,21 @@
 """Calls between kernels and the wasmtime C library, without Python in between.
 
-Addresses travel as integers in an array (``host``), so the kernels stay cacheable across processes. The layout of that array is
-the constants below.
+Addresses travel as integers in an array (``host``), so the kernels stay cacheable across processes. The layout of that
+array is the constants below.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
+import numba
 import numpy as np
 from llvmlite import ir
-from numba import carray, cfunc, types
-from numba.extending import intrinsic
+from numba import cfunc, types
 
 from evals.engine.kernel import kernel
 from evals.engine.layout import HOST_ERROR, NO_FAILURE, TRAPPED
-from evals.engine.tables import get_word, set_word
+from evals.engine.tables import get_word, intrinsic, set_word
 
 # Addresses of C functions and objects.
 CONTEXT, CALL, SET_FUEL, GET_FUEL, MEMORY_SIZE, MEMORY = range(6)
@@ -37,7 +37,9 @@ VALUES: Final = 26
 HOST_WORDS: Final = 32
 
 # Header of the log ring.
-LOG_CONTEXT, LOG_MEMORY, LOG_MEMORY_SIZE, LOG_BASE, LOG_NEW_TRAP, LOG_TRAP_TEXT, LOG_TRAP_BYTES, LOG_NOW, LOG_COUNT = range(9)
+LOG_CONTEXT, LOG_MEMORY, LOG_MEMORY_SIZE, LOG_BASE, LOG_NEW_TRAP, LOG_TRAP_TEXT, LOG_TRAP_BYTES, LOG_NOW, LOG_COUNT = (
+    range(9)
+)
 LOG_HEADER: Final = 16
 LOG_LINES: Final = 1024
 LOG_TEXT_BYTES: Final = 256
@@ -45,6 +47,7 @@ LOG_LINE_WORDS: Final = 2 + LOG_TEXT_BYTES // 8
 LOG_WORDS: Final = LOG_HEADER + LOG_LINES * LOG_LINE_WORDS
 
 _LARGEST_LOG_TEXT = 1 << 20
+_array_at: Any = numba.carray  # type: ignore[attr-defined]
 
 
 def _call_of(arity: int) -> Any:
@@ -89,7 +92,8 @@ def _pointer(_typing_context, address):  # type: ignore[no-untyped-def]
 def call_guest(host: int, callback: int, arguments: int, fuel: int) -> int:
     """Call an exported function whose i32 arguments are in the value words; return a failure code.
 
-    Fuel is set before and read after, so the limit and the cost are per callback. The result, if any, is in the first value word.
+    Fuel is set before and read after, so the limit and the cost are per callback. The result, if any, is in the first
+    value word.
     """
     context = get_word(host, CONTEXT)
     set_word(host, TRAP, 0)
@@ -112,20 +116,23 @@ def memory_bytes(host: int) -> int:
 
 def _log(environment, _caller, values, _count):  # type: ignore[no-untyped-def]
     """Copy one log line of the guest into the ring; trap if it points outside the memory."""
-    header = carray(environment, (LOG_WORDS,), np.int64)
-    arguments = carray(values, (6,), np.int64)
+    header = _array_at(environment, (LOG_WORDS,), np.int64)
+    arguments = _array_at(values, (6,), np.int64)
     level = arguments[0] & 0xFF
     at = arguments[2] & 0xFFFFFFFF
     length = arguments[4] & 0xFFFFFFFF
-    if at + length > call2(header[LOG_MEMORY_SIZE], header[LOG_CONTEXT], header[LOG_MEMORY]) or length > _LARGEST_LOG_TEXT:
+    if (
+        at + length > call2(header[LOG_MEMORY_SIZE], header[LOG_CONTEXT], header[LOG_MEMORY])
+        or length > _LARGEST_LOG_TEXT
+    ):
         return call2(header[LOG_NEW_TRAP], header[LOG_TRAP_TEXT], header[LOG_TRAP_BYTES])
     line = LOG_HEADER + (header[LOG_COUNT] % LOG_LINES) * LOG_LINE_WORDS
     header[LOG_COUNT] += 1
     kept = min(length, LOG_TEXT_BYTES)
     header[line] = header[LOG_NOW]
     header[line + 1] = level | (length << 8)
-    text = carray(environment, (LOG_WORDS * 8,), np.uint8)
-    source = carray(_pointer(header[LOG_BASE] + at), (kept,), np.uint8)
+    text = _array_at(environment, (LOG_WORDS * 8,), np.uint8)
+    source = _array_at(_pointer(header[LOG_BASE] + at), (kept,), np.uint8)
     first = (line + 2) * 8
     for i in range(kept):
         text[first + i] = source[i]

@@ -1,4 +1,4 @@
-"""Reads the few sections of a WASM binary that the host judges before it compiles anything (WebAssembly core specification, 5.5)."""
+"""Reads the sections of a WASM binary that the host judges before it compiles (WebAssembly core specification, 5.5)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ class _Reader:
 
     def byte(self) -> int:
         if self.at >= self.end:
-            raise InvalidModuleError("The WASM bytes end inside a section. Build the module again; this file is cut off.")
+            raise InvalidModuleError(
+                "The WASM bytes end inside a section. Build the module again; this file is cut off."
+            )
         self.at += 1
         return self.content[self.at - 1]
 
@@ -70,7 +72,9 @@ class _Reader:
 
     def skip(self, count: int) -> None:
         if self.at + count > self.end:
-            raise InvalidModuleError("The WASM bytes end inside a section. Build the module again; this file is cut off.")
+            raise InvalidModuleError(
+                "The WASM bytes end inside a section. Build the module again; this file is cut off."
+            )
         self.at += count
 
     def limits(self) -> tuple[int, int]:
