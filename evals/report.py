@@ -116,7 +116,7 @@ def format_metric(value: float | None, scale: int) -> str:
     scaled = value / 10**scale
     if scale == 8:
         return f"{scaled:,.8f}".rstrip("0").rstrip(".")
-    return f"{scaled:,.2f}" if scale == 9 or abs(scaled) >= 10 else f"{scaled:,.4f}".rstrip("0").rstrip(".")
+    return f"{scaled:,.2f}" if abs(scaled) >= 10 else f"{scaled:,.4f}"
 
 
 def report_of(catalog: Catalog, evaluation: Evaluation, gate: GateResult | None) -> str:
