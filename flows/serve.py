@@ -148,11 +148,16 @@ def serve_all(api: str) -> None:
         for deployment in await to_served(read_deployments()):
             await runner.aadd_deployment(deployment)
         _say(_addresses(api))
-        running = asyncio.create_task(runner.start())
         loop = asyncio.get_running_loop()
-        await asyncio.sleep(0)  # the runner installs its own handlers as it starts; ours come after them
+        running = loop.create_task(runner.start())
+
+        def stop(*_signal: object) -> None:
+            loop.call_soon_threadsafe(running.cancel)
+
+        # The runner answers SIGTERM itself, at a moment of its own choosing, by leaving the process in mid-work.
+        runner.handle_sigterm = stop  # type: ignore[method-assign]
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, running.cancel)
+            signal.signal(number, stop)
         try:
             await running
         except asyncio.CancelledError:
