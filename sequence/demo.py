@@ -41,6 +41,8 @@ _PREFECT: Final = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "PREFECT_LOGGING_LEVEL": "WARNING",
     "PREFECT_LOGGING_TO_API_ENABLED": "false",
+    # SQLite is locked now and then; the client tries again, but the server would log a traceback each time.
+    "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
 }
 _NOT_OURS: Final = ("PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING", "PREFECT_PROFILE")
 """Settings that would send the demo to somebody's real server."""
@@ -194,6 +196,7 @@ def _approver(catalog: Catalog, bundle: str, evaluation: str, key: Path) -> Iter
 def _answer(catalog: Catalog, bundle: str, evaluation: str, key: Path, done: threading.Event) -> None:
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
+    from prefect.client.schemas.responses import SetStateStatus
 
     from bundles.approvals import sign_statement
     from bundles.promotion import statement_for
@@ -214,8 +217,8 @@ def _answer(catalog: Catalog, bundle: str, evaluation: str, key: Path, done: thr
                 "notes": "looked at the report of the demo",
                 "signature": sign_statement(statement, key),
             }
-            client.resume_flow_run(paused[0].id, run_input=form)
-            return
+            if client.resume_flow_run(paused[0].id, run_input=form).status == SetStateStatus.ACCEPT:
+                return
 
 
 def _compile_engine(project: Path) -> None:
