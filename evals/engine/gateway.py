@@ -368,7 +368,7 @@ def on_answer(sim: Record, message: Record) -> bool:
 
 @kernel
 def _on_fill(sim: Record, index: int, row: int, complete: int) -> bool:
-    """Book a fill on the algo's side, then tell it: by then a filled order has left the state, a partly filled one not."""
+    """Book a fill on the algo's side, then tell it: by then a filled order has left the state."""
     run, rules, slot, fill = sim.run, sim.rules, slot_at(sim, index), fill_at(sim, row)
     fill.receive_ns = run.now_ns
     slot.filled_1e8 += fill.qty_1e8

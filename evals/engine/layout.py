@@ -40,10 +40,8 @@ OUTCOMES: Final = (
     "not_sent",
 )
 """Names of the outcomes: resting when the tape ended, filled, cancelled by the algo, unfilled rest of a MARKET or IOC
-order, rejected by
-the exchange, refused by the host's risk checks, a cancel or amend that worked, one whose order was gone, sent but not
-arrived
-when the tape ended, emitted in on_shutdown."""
+order, rejected by the exchange, refused by the host, a cancel or amend that worked, one whose order was gone, sent but
+not arrived when the tape ended, emitted in on_shutdown."""
 
 # Why a fill happened.
 QUEUE_FRONT, TRADE_THROUGH, CROSSED_BOOK, TAKER = range(4)
