@@ -22,13 +22,13 @@ from bundles.errors import InvalidInputError
 from bundles.evidence import Coverage, EngineFingerprint, Evaluation, EvaluationInputs, RunStatus
 from bundles.manifests import BlobRef, EdgeBundle
 from evals.engine.fingerprint import source_digest
+from evals.errors import AlgoFailure, TapeError
 
 if TYPE_CHECKING:
     from bundles.catalog import Catalog
     from bundles.mm_types import MmConfig, MmRiskLimits
     from evals.engine.layout import Records
     from evals.engine.simulation import Outcome
-    from evals.errors import AlgoFailure
     from evals.market.tape import Tape
     from evals.wasm.host import LogLine
 
@@ -101,27 +101,27 @@ def run_replay(
 
     """
     # Numba and wasmtime load only when something is run: the command starts without them.
-    from evals.engine.simulation import Latencies, simulate  # noqa: PLC0415
+    from evals.engine.simulation import Latencies, nothing_happened, simulate  # noqa: PLC0415
     from evals.wasm.host import Instance  # noqa: PLC0415
 
     settings = settings or ReplaySettings()
-    events = tape.events
-    coverage = _coverage(events)
+    if len(tape.events) == 0:
+        raise TapeError("The tape is empty: there is nothing to replay. Choose a window that holds data.")
     started = time.perf_counter()
     try:
         instance = Instance(
             wasm, fuel_per_callback=settings.fuel_per_callback, memory_limit_bytes=settings.memory_limit_bytes
         )
     except AlgoFailure as failure:
-        return _never_started(failure, coverage, seed)
-    instance.write_config(config, coverage.first_ns)
+        return _result(nothing_happened(failure), tape, settings, seed, time.perf_counter() - started, ())
+    instance.write_config(config, int(tape.events["receive_ns"][0]))
     latencies = Latencies(
         (settings.place_entry_ns, settings.cancel_entry_ns, settings.amend_entry_ns),
         (settings.place_response_ns, settings.cancel_response_ns, settings.amend_response_ns),
     )
     outcome = simulate(
         instance,
-        events,
+        tape.events,
         tape.info.instrument,
         risk,
         latencies,
@@ -130,29 +130,7 @@ def run_replay(
         wall_clock_limit_s=settings.wall_clock_limit_s,
         progress=None if progress is None else lambda done: progress(f"Replayed {done:.0%}"),
     )
-    ended = time.perf_counter()
-    status: RunStatus = "interrupted" if outcome.interrupted else "failed" if outcome.failure else "completed"
-    detail = (
-        f"The wall-clock limit of {settings.wall_clock_limit_s} s ended the run"
-        if outcome.interrupted
-        else str(outcome.failure or "")
-    )
-    return ReplayResult(
-        status=status,
-        detail=detail,
-        result_digest=_result_digest(status, seed, outcome),
-        metrics=_metrics(outcome, tape, settings),
-        coverage=coverage,
-        fills=outcome.fills,
-        orders=outcome.orders,
-        equity=outcome.equity,
-        timings={
-            "prepare": ended - started - outcome.run_s,
-            "run": outcome.run_s,
-            "events_per_s": coverage.events / outcome.run_s if outcome.run_s else 0.0,
-        },
-        logs=instance.logs(),
-    )
+    return _result(outcome, tape, settings, seed, time.perf_counter() - started, instance.logs())
 
 
 def evaluate_replay(
@@ -266,37 +244,41 @@ def _as_json(settings: ReplaySettings) -> dict[str, JsonValue]:
     return document
 
 
-def _coverage(events: Records) -> Coverage:
-    from evals.errors import TapeError  # noqa: PLC0415
+def _result(
+    outcome: Outcome, tape: Tape, settings: ReplaySettings, seed: int, seconds: float, logs: tuple[LogLine, ...]
+) -> ReplayResult:
+    status: RunStatus = "interrupted" if outcome.interrupted else "failed" if outcome.failure else "completed"
+    detail = str(outcome.failure or "")
+    if outcome.interrupted:
+        detail = f"The wall-clock limit of {settings.wall_clock_limit_s} s ended the run"
+    return ReplayResult(
+        status=status,
+        detail=detail,
+        result_digest=_result_digest(status, seed, outcome),
+        metrics=_metrics(outcome, tape, settings),
+        coverage=_coverage(tape),
+        fills=outcome.fills,
+        orders=outcome.orders,
+        equity=outcome.equity,
+        timings={
+            "prepare": seconds - outcome.run_s,
+            "run": outcome.run_s,
+            "events_per_s": len(tape.events) / outcome.run_s if outcome.run_s else 0.0,
+        },
+        logs=logs,
+    )
+
+
+def _coverage(tape: Tape) -> Coverage:
     from evals.market.schema import LAST_OF_PACKET  # noqa: PLC0415
 
-    if len(events) == 0:
-        raise TapeError("The tape is empty: there is nothing to replay. Choose a window that holds data.")
-    flags = events["flags"]
+    events = tape.events
+    ends = events["flags"] & LAST_OF_PACKET > 0
     return Coverage(
         first_ns=int(events["receive_ns"][0]),
         last_ns=int(events["receive_ns"][-1]),
         events=len(events),
-        packets=int((flags & LAST_OF_PACKET > 0).sum()) + int(flags[-1] & LAST_OF_PACKET == 0),
-    )
-
-
-def _never_started(failure: AlgoFailure, coverage: Coverage, seed: int) -> ReplayResult:
-    """Return the result of an algo that broke before the first event."""
-    from evals.engine.simulation import nothing_happened  # noqa: PLC0415
-
-    outcome = nothing_happened(failure)
-    return ReplayResult(
-        status="failed",
-        detail=str(failure),
-        result_digest=_result_digest("failed", seed, outcome),
-        metrics={"traps": 1},
-        coverage=coverage,
-        fills=outcome.fills,
-        orders=outcome.orders,
-        equity=outcome.equity,
-        timings={"prepare": 0.0, "run": 0.0, "events_per_s": 0.0},
-        logs=(),
+        packets=int(ends.sum()) + int(not ends[-1]),
     )
 
 

@@ -60,7 +60,10 @@ def module_text(
     head: str = "",
 ) -> str:
     """Return a module with the exports of SDK 0.4.0; at 0x26000 lies an empty list of actions."""
-    alloc = alloc or "global.get $next global.get $next local.get 0 i32.const 7 i32.add i32.const -8 i32.and i32.add global.set $next"
+    alloc = (
+        alloc
+        or "global.get $next global.get $next local.get 0 i32.const 7 i32.add i32.const -8 i32.and i32.add global.set $next"
+    )
     return f"""(module
       {head}
       (memory (export "memory") {pages})
@@ -111,6 +114,12 @@ def events_of(rows: Sequence[tuple[Any, ...]]) -> np.ndarray[Any, Any]:
 
 
 @pytest.fixture
+def algo_text() -> Callable[..., str]:
+    """Return the text of a module of SDK 0.4.0's shape."""
+    return module_text
+
+
+@pytest.fixture
 def wat() -> Callable[..., bytes]:
     """Compile a module of SDK 0.4.0's shape around the text of its callbacks."""
     return lambda *args, **kwargs: bytes(wasmtime.wat2wasm(module_text(*args, **kwargs)))
@@ -129,7 +138,12 @@ def play() -> Callable[..., ReplayResult]:
         **settings: Any,
     ) -> ReplayResult:
         wasm = script if isinstance(script, bytes) else bytes(wasmtime.wat2wasm(scripted_text(script)))
-        facts: dict[str, Any] = {"venue": "test", "symbol": "BTC-USD", "tick_size_1e9": UNIT_PX, "lot_size_1e8": UNIT_SZ}
+        facts: dict[str, Any] = {
+            "venue": "test",
+            "symbol": "BTC-USD",
+            "tick_size_1e9": UNIT_PX,
+            "lot_size_1e8": UNIT_SZ,
+        }
         info = TapeInfo(instrument=Instrument(**facts | dict(instrument or {})), importer="test", importer_version="1")
         limits: dict[str, Any] = {
             "max_position_1e8": 10**15,

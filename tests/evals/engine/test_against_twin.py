@@ -232,7 +232,9 @@ SANE_LEVELS = st.one_of(
 )
 TRADES = st.tuples(st.sampled_from((BUY_TRADE, SELL_TRADE)), PRICES, st.integers(1, 6))
 EVENTS = st.one_of(LEVELS, SANE_LEVELS, SANE_LEVELS, TRADES, TRADES, TRADES, st.just((CLEAR, 0, 0)))
-OPENING = [(0, 0, side, 100 - n if side == BID else 100 + n, 3, n == 2 and side == ASK) for side in (BID, ASK) for n in (1, 2)]
+OPENING = [
+    (0, 0, side, 100 - n if side == BID else 100 + n, 3, n == 2 and side == ASK) for side in (BID, ASK) for n in (1, 2)
+]
 ANY_ORDERS = st.tuples(PRICES, st.integers(1, 6), st.sampled_from((1, -1)), st.sampled_from(range(5)))
 QUOTES = st.one_of(
     st.tuples(st.integers(97, 100), st.integers(1, 5), st.just(1), st.sampled_from((LIMIT, POST_ONLY))),
@@ -284,9 +286,16 @@ def test_kernels_equal_the_twin(
     script = script_of(decided)
     twin = Twin(entry_ns, response_ns)
     twin.run(rows, script)
-    latencies = {f"{a}_{w}_ns": v for a in ("place", "cancel", "amend") for w, v in (("entry", entry_ns), ("response", response_ns))}
+    latencies = {
+        f"{a}_{w}_ns": v
+        for a in ("place", "cancel", "amend")
+        for w, v in (("entry", entry_ns), ("response", response_ns))
+    }
     scaled = {
-        n: [(oid, 0 if kind == NEW and t == MARKET else px * 10**9, qty * 10**8, side, kind, t) for oid, px, qty, side, kind, t in actions]
+        n: [
+            (oid, 0 if kind == NEW and t == MARKET else px * 10**9, qty * 10**8, side, kind, t)
+            for oid, px, qty, side, kind, t in actions
+        ]
         for n, actions in script.items()
     }
     result = play(rows, scaled, **latencies)

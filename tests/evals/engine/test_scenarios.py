@@ -37,7 +37,10 @@ def order(oid: int, side: int, px: int, qty: int, order_type: int = LIMIT) -> tu
 
 
 def fills_of(result: ReplayResult) -> list[tuple[int, int, int, str]]:
-    return [(int(f["order_id"]), int(f["px_1e9"]) // PX, int(f["qty_1e8"]) // SZ, FILL_REASONS[f["reason"]]) for f in result.fills]
+    return [
+        (int(f["order_id"]), int(f["px_1e9"]) // PX, int(f["qty_1e8"]) // SZ, FILL_REASONS[f["reason"]])
+        for f in result.fills
+    ]
 
 
 def outcomes_of(result: ReplayResult) -> list[tuple[int, str, int]]:
@@ -58,7 +61,9 @@ def outcomes_of(result: ReplayResult) -> list[tuple[int, str, int]]:
         (POST_ONLY, 100, 1, [], "open"),
     ],
 )
-def test_order_types(play: Play, order_type: int, px: int, qty: int, fills: list[tuple[int, int]], outcome: str) -> None:
+def test_order_types(
+    play: Play, order_type: int, px: int, qty: int, fills: list[tuple[int, int]], outcome: str
+) -> None:
     result = play([*BOOK, tick(100)], {0: [order(1, 1, px, qty, order_type)]})
     assert [f[1:3] for f in fills_of(result)] == fills
     assert outcomes_of(result) == [(1, outcome, 2 if outcome == "rejected" else -1)]
@@ -145,7 +150,11 @@ def test_fees_are_rounded_against_us_and_booked(play: Play) -> None:
 def test_an_inverse_contract_settles_in_its_base(play: Play) -> None:
     """Long 2 contracts of 100 USD from 101 to 99: 200 / 101 - 200 / 99 in base currency."""
     facts = {"contract": "inverse", "contract_size_1e8": 100 * SZ}
-    result = play([*BOOK, tick(50), tick(200)], {0: [order(1, 1, 0, 2, MARKET)], 1: [order(2, -1, 0, 2, MARKET)]}, instrument=facts)
+    result = play(
+        [*BOOK, tick(50), tick(200)],
+        {0: [order(1, 1, 0, 2, MARKET)], 1: [order(2, -1, 0, 2, MARKET)]},
+        instrument=facts,
+    )
     bought, sold = 200 * 10**9 // 101, 200 * 10**9 // 99
     assert result.metrics["net_pnl_1e9"] == bought - sold
     assert result.metrics["volume_notional_1e9"] == bought + sold
@@ -218,7 +227,11 @@ def test_a_daily_loss_pauses_until_midnight_and_cancels_what_is_open(play: Play)
 
 
 def test_the_thirty_third_order_is_refused(play: Play) -> None:
-    script = {0: [order(n, 1, 98, 1) for n in range(1, 17)], 1: [order(n, 1, 98, 1) for n in range(17, 33)], 2: [order(33, 1, 98, 1)]}
+    script = {
+        0: [order(n, 1, 98, 1) for n in range(1, 17)],
+        1: [order(n, 1, 98, 1) for n in range(17, 33)],
+        2: [order(33, 1, 98, 1)],
+    }
     result = play([*BOOK, tick(100), tick(200), tick(300)], script)
     assert outcomes_of(result)[-1] == (33, "refused", 100)
     assert result.metrics["risk_breaches"] == 1
