@@ -93,9 +93,9 @@ def on_level(sim: Record, side: int, px_1e9: int, sz_1e8: int, at: int) -> None:
 
 @kernel
 def queue_behind(sim: Record, side: int, px_1e9: int) -> int:
-    """Return what stands ahead of an order that joins a price now: what is displayed, and never less than ahead of ours.
+    """Return what stands ahead of an order that joins a price now: what is displayed, but not less than ahead of ours.
 
-    The two differ after the tape cleared its book: our earlier order there keeps its place, and the new one is behind it.
+    They differ after the tape cleared its book: our earlier order there keeps its place, the new one is behind it.
     """
     ahead = size_at(sim.book, side, px_1e9)
     for i in range(sim.run.resting):

@@ -60,10 +60,8 @@ def module_text(
     head: str = "",
 ) -> str:
     """Return a module with the exports of SDK 0.4.0; at 0x26000 lies an empty list of actions."""
-    alloc = (
-        alloc
-        or "global.get $next global.get $next local.get 0 i32.const 7 i32.add i32.const -8 i32.and i32.add global.set $next"
-    )
+    bump = "local.get 0 i32.const 7 i32.add i32.const -8 i32.and i32.add global.set $next"
+    alloc = alloc or f"global.get $next global.get $next {bump}"
     return f"""(module
       {head}
       (memory (export "memory") {pages})
@@ -103,7 +101,7 @@ def scripted_text(script: Mapping[int, Sequence[Action]]) -> str:
 
 
 def events_of(rows: Sequence[tuple[Any, ...]]) -> np.ndarray[Any, Any]:
-    """Return events from (exchange time, receive time, kind, price, size[, last of packet]); times count from START_NS."""
+    """Return events from (exchange time, receive time, kind, price, size[, last of packet]), counted from START_NS."""
     events = np.zeros(len(rows), TAPE_DTYPE)
     for event, row in zip(events, rows, strict=True):
         exchange_ns, receive_ns, kind, px, sz, *last = row

@@ -53,7 +53,7 @@ class Twin:
     now: int = 0
 
     def run(self, rows: list[tuple[Any, ...]], script: dict[int, list[tuple[int, ...]]]) -> None:
-        end = max(max(r[0] for r in rows), rows[-1][1])
+        end = max(rows[-1][1], *(r[0] for r in rows))
         agenda: list[tuple[int, int, int, Any]] = [(r[0], 0, i, r) for i, r in enumerate(rows)]
         packets = 0
         for i, r in enumerate(rows):
@@ -97,7 +97,7 @@ class Twin:
         elif not known:
             entry.update(outcome="too_late" if kind == CANCEL else "refused", done=self.now)
             return
-        self.requests.append((self.now + self.entry_ns, (kind, oid, known, entry, px, qty)))
+        self.requests.append((self.now + self.entry_ns, (kind, known, entry, px, qty)))
 
     def say(self, *what: Any) -> None:
         self.answers.append((self.now + self.response_ns, what))
@@ -187,7 +187,7 @@ class Twin:
         order.ahead = max([self.books[order.side].get(order.px, [0, 0])[0], *ours])
         self.queue.append(order)
 
-    def arrive(self, kind: int, oid: int, order: Order, entry: dict[str, Any], px: int, qty: int) -> None:
+    def arrive(self, kind: int, order: Order, entry: dict[str, Any], px: int, qty: int) -> None:
         entry["arrived"] = self.now
         limit = None if order.kind == MARKET else order.px
         if kind == NEW:
