@@ -20,7 +20,7 @@ test: $(VENV)/.dev $(VENV)/.rust lint  ## Lint, type-check and test (no long swe
 	$(BIN)/python -m pytest -m "not long" -n 2 --dist loadfile
 
 test-long: $(VENV)/.dev $(VENV)/.rust lint  ## All tests, the long sweeps too
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	HYPOTHESIS_PROFILE=fresh $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.dev  ## Formatting, lint, types and the one-way import contract
 	$(BIN)/ruff format --check .
