@@ -31,7 +31,7 @@ _DEBIAN_PACKAGES: Final = (
 
 _HOW_TO_INSTALL: Final = f"""No Rust toolchain here can compile to {TARGET}. Install one:
   with rustup:       rustup target add {TARGET}
-  without rustup:    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --target {TARGET}
+  without rustup:    install rustup, then the line above
   Debian and Ubuntu: apt-get install {" ".join(_DEBIAN_PACKAGES[0])}
                      (or, where those do not exist: apt-get install {" ".join(_DEBIAN_PACKAGES[1])})"""
 
