@@ -264,7 +264,8 @@ def _temporary_prefect() -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="sequence-demo-") as home:
         for name in _NOT_OURS:
             os.environ.pop(name, None)
-        os.environ.update(_PREFECT, PREFECT_HOME=home)
+        # Both algos, and what set-up compiled before, share one folder: the SDK is compiled once.
+        os.environ.update(_PREFECT, PREFECT_HOME=home, CARGO_TARGET_DIR=str(Path(".cache/target").absolute()))
         try:
             yield
         finally:

@@ -142,7 +142,7 @@ class Instance:
             self.log.ctypes.data,
             ctypes.cast(0, ctypes.CFUNCTYPE(None, ctypes.c_void_p)),
         )
-        if error:  # type: ignore[truthy-bool]  # a null pointer is false
+        if ctypes.cast(error, ctypes.c_void_p).value is not None:
             raise wasmtime.WasmtimeError._from_ptr(error)
 
     def _fill_host(self, exports: Any, base: int, fuel: int) -> None:

@@ -34,7 +34,7 @@ def compiled_algo() -> Callable[[str], bytes]:
         cargo = shutil.which("cargo")
         if cargo is None:
             pytest.skip("cargo is not installed")
-        target = ROOT / ".cache/algos"
+        target = ROOT / ".cache/target"
         built = subprocess.run(
             [cargo, "build", "--release", "--target", "wasm32-unknown-unknown", "--target-dir", str(target)],
             cwd=ROOT / "tests/evals/algos" / name,
