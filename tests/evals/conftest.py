@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import struct
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from bundles.mm_types import MmConfig, MmRiskLimits
 from evals.market.schema import LAST_OF_PACKET, TAPE_DTYPE, Instrument, TapeInfo
 from evals.market.tape import Tape
 from evals.replay import ReplayResult, ReplaySettings, run_replay
+from evals.wasm.toolchain import build_wasm, find_toolchain
 
 ROOT = Path(__file__).parents[2]
 START_NS = 1_700_000_000_000_000_000
@@ -31,19 +31,9 @@ def compiled_algo() -> Callable[[str], bytes]:
     """Return the WASM of a crate below tests/evals/algos; built once, kept in .cache."""
 
     def build(name: str) -> bytes:
-        cargo = shutil.which("cargo")
-        if cargo is None:
-            pytest.skip("cargo is not installed")
-        target = ROOT / ".cache/target"
-        built = subprocess.run(
-            [cargo, "build", "--release", "--target", "wasm32-unknown-unknown", "--target-dir", str(target)],
-            cwd=ROOT / "tests/evals/algos" / name,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert built.returncode == 0, built.stderr
-        return (target / "wasm32-unknown-unknown/release" / f"{name}.wasm").read_bytes()
+        target = str(ROOT / ".cache/target")
+        project = ROOT / "tests/evals/algos" / name
+        return build_wasm(project, find_toolchain(), environ={**os.environ, "CARGO_TARGET_DIR": target}).read_bytes()
 
     return build
 
