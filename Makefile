@@ -13,7 +13,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.run $(VENV)/.rust  ## Take a Rust algo from source to the replay stage on real market data
+demo: $(VENV)/.run $(VENV)/.rust $(VENV)/.ssh  ## Take a Rust algo from source to the replay stage on real market data
 	@$(BIN)/python -m sequence.demo
 
 test: $(VENV)/.dev $(VENV)/.rust lint  ## Lint, type-check and test (no long sweeps)
@@ -69,4 +69,10 @@ $(VENV)/.rust: $(VENV)/.run
 	@echo "Compiling the template once, which fetches the SDK ..."
 	@rm -rf .cache/warm && mkdir -p .cache && cd .cache && ../$(BIN)/sequence init warm >/dev/null && \
 	  cd warm && CARGO_TARGET_DIR=$(CURDIR)/.cache/target ../../$(BIN)/sequence build >/dev/null
+	@touch $@
+
+# People sign approvals with OpenSSH; nearly every machine that has git has it.
+$(VENV)/.ssh: $(VENV)/.run
+	@command -v ssh-keygen >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -y -q openssh-client; } || \
+	  { echo "ssh-keygen is missing: install OpenSSH's client tools (Debian: apt-get install openssh-client)." >&2; exit 1; }
 	@touch $@

@@ -144,6 +144,7 @@ def _dataset(catalog: Catalog, data: Path) -> str:
 
     _progress("Market data: fetching the real sample, once")
     tape = _tape()
+    _progress("Market data: writing the tape and its dataset")
     write_tape(data, tape)
     instrument = tape.info.instrument
     dataset = build_dataset(data, instrument.venue, instrument.symbol)
@@ -162,6 +163,7 @@ def _tape() -> Tape:
     except UnreachableError as error:
         _progress(f"The real sample cannot be had: {error}\nThis run uses a SYNTHETIC market instead.")
         return synthetic_tape(42)
+    _progress("Market data: importing 9.7 minutes of every order, and validating")
     return import_gdax(book, messages)
 
 
