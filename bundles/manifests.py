@@ -42,7 +42,16 @@ class Artifact(Document):
     parents: tuple[ArtifactId, ...] = ()
 
 
-class EdgeBundle(Document):
+class Manifest(Document):
+    """What the three kinds of bundle have in common."""
+
+    @property
+    def bundle_id(self) -> str:
+        """``bun_`` and the first 16 hex digits of the manifest's digest."""
+        return short_id("bun", self.digest())
+
+
+class EdgeBundle(Manifest):
     """A WASM algo with its configuration, its risk limits and the research it came from."""
 
     kind: Literal["edge"] = "edge"
@@ -56,17 +65,12 @@ class EdgeBundle(Document):
     config: MmConfig
 
     @property
-    def bundle_id(self) -> str:
-        """``bun_`` and the first 16 hex digits of the manifest's digest."""
-        return short_id("bun", self.digest())
-
-    @property
     def artifacts(self) -> tuple[str, ...]:
         """Ids of the artifacts that this bundle cites."""
         return (self.artifact,)
 
 
-class SorBundle(Document):
+class SorBundle(Manifest):
     """A smart-order-routing policy: routing model, impact model and slicing."""
 
     kind: Literal["sor"] = "sor"
@@ -76,17 +80,12 @@ class SorBundle(Document):
     slicing_policy: SlicingPolicy = "vwap"
 
     @property
-    def bundle_id(self) -> str:
-        """``bun_`` and the first 16 hex digits of the manifest's digest."""
-        return short_id("bun", self.digest())
-
-    @property
     def artifacts(self) -> tuple[str, ...]:
         """Ids of the artifacts that this bundle cites."""
         return (self.routing_model, self.impact_model)
 
 
-class AssignmentBundle(Document):
+class AssignmentBundle(Manifest):
     """Edge-or-SOR routing thresholds (notional, scaled by 10^9)."""
 
     kind: Literal["assignment"] = "assignment"
@@ -104,11 +103,6 @@ class AssignmentBundle(Document):
                 "an order between them would belong to both"
             )
         return self
-
-    @property
-    def bundle_id(self) -> str:
-        """``bun_`` and the first 16 hex digits of the manifest's digest."""
-        return short_id("bun", self.digest())
 
     @property
     def artifacts(self) -> tuple[str, ...]:
