@@ -65,7 +65,7 @@ $(VENV)/.dev: $(VENV)/.run requirements-dev.lock
 	@touch $@
 
 $(VENV)/.rust: $(VENV)/.run
-	@$(BIN)/python -m evals.wasm.toolchain --install
+	@$(BIN)/python -m bundles.toolchain --install
 	@echo "Compiling the template once, which fetches the SDK ..."
 	@rm -rf .cache/warm && mkdir -p .cache && cd .cache && ../$(BIN)/sequence init warm >/dev/null && \
 	  cd warm && CARGO_TARGET_DIR=$(CURDIR)/.cache/target ../../$(BIN)/sequence build >/dev/null

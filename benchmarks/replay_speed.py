@@ -20,11 +20,11 @@ import numpy as np
 
 from bundles.errors import UnreachableError
 from bundles.mm_types import MmConfig, MmRiskLimits
+from bundles.toolchain import build_wasm, find_toolchain
 from evals.market.gdax import import_gdax
 from evals.market.synthetic import synthetic_tape
 from evals.market.tape import Tape
 from evals.replay import ReplaySettings, run_replay
-from evals.wasm.toolchain import build_wasm, find_toolchain
 from sequence.sample import fetch_sample
 from sequence.templates import start_project
 

@@ -21,7 +21,7 @@ from bundles.canonical import Document, Int64, digest_of, short_id
 from bundles.errors import InvalidInputError
 from bundles.evidence import Coverage, EngineFingerprint, Evaluation, EvaluationInputs, RunStatus
 from bundles.manifests import BlobRef, EdgeBundle
-from evals.engine.fingerprint import source_digest
+from evals.engine.fingerprint import engine_digest
 from evals.errors import AlgoFailure, TapeError
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def engine_fingerprint() -> EngineFingerprint:
     return EngineFingerprint(
         name=ENGINE_NAME,
         version=ENGINE_VERSION,
-        source=source_digest(),
+        source=engine_digest(),
         runtime={"wasmtime": version("wasmtime")},
     )
 

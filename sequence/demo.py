@@ -225,7 +225,7 @@ def _answer(catalog: Catalog, bundle: str, evaluation: str, key: Path, done: thr
 
 def _compile_engine(project: Path) -> None:
     """Compile the replay engine beside the other steps, in a process of its own; Numba keeps the result on disk."""
-    from evals.wasm.toolchain import build_wasm, find_toolchain
+    from bundles.toolchain import build_wasm, find_toolchain
 
     shutil.copytree(RECKLESS, project)
     module = build_wasm(project, find_toolchain())

@@ -11,9 +11,9 @@ from prefect.cache_policies import NO_CACHE
 from bundles.compile import compile_edge
 from bundles.manifests import EdgeBundle
 from bundles.project import find_project
+from bundles.toolchain import build_wasm as run_cargo
+from bundles.toolchain import find_toolchain
 from evals.wasm import inspect_module
-from evals.wasm.toolchain import build_wasm as run_cargo
-from evals.wasm.toolchain import find_toolchain
 from tasks.places import open_catalog
 
 

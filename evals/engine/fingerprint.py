@@ -1,22 +1,39 @@
-"""The digest of everything that computes a result: the sources of the engine and of the sandbox."""
+"""The digests of everything that computes a result: of the kernels, and of the whole engine around them."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
-_ROOMS = ("engine", "wasm")
+_ROOT: Final = Path(__file__).parents[2]
+_KERNELS: Final = ("evals/engine", "evals/wasm")
+_AROUND: Final = ("bundles/mm_types.py", "evals/market/schema.py", "evals/metrics.py", "evals/replay.py")
+"""What lies outside the kernels and still shapes a record: layouts, the tape's columns, metrics, the digest itself."""
 
 
 @functools.cache
-def source_digest() -> str:
+def kernel_digest() -> str:
     """Return ``sha256:<hex>`` over the names and contents of the modules in evals/engine and evals/wasm."""
+    return _digest(_kernel_sources())
+
+
+@functools.cache
+def engine_digest() -> str:
+    """Return ``sha256:<hex>`` over all sources that an evaluation's outcome depends on."""
+    return _digest([*_kernel_sources(), *(_ROOT / name for name in _AROUND)])
+
+
+def _kernel_sources() -> list[Path]:
+    return [path for folder in _KERNELS for path in sorted((_ROOT / folder).glob("*.py"))]
+
+
+def _digest(sources: Iterable[Path]) -> str:
     digest = hashlib.sha256()
-    root = Path(__file__).parents[1]
-    for room in _ROOMS:
-        for path in sorted((root / room).glob("*.py")):
-            content = path.read_bytes()
-            digest.update(f"{room}/{path.name} {len(content)}\n".encode())
-            digest.update(content)
+    for path in sources:
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(_ROOT).as_posix()} {len(content)}\n".encode())
+        digest.update(content)
     return f"sha256:{digest.hexdigest()}"

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numba
 from numba.core import types
 
-from evals.engine.fingerprint import source_digest
+from evals.engine.fingerprint import kernel_digest
 
 _njit: Any = numba.njit  # its stubs do not know `_nrt`
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -42,4 +42,4 @@ def _plain(kind: Any) -> Any:
 def stamp_cache(compiled: Any) -> None:
     """Make the on-disk cache of a compiled function depend on the sources of the whole engine."""
     cache_file = compiled._cache._cache_file  # noqa: SLF001 -- Numba has no public way to widen the stamp
-    cache_file._source_stamp = (cache_file._source_stamp, source_digest())  # noqa: SLF001
+    cache_file._source_stamp = (cache_file._source_stamp, kernel_digest())  # noqa: SLF001

@@ -117,7 +117,7 @@ def _project_folder() -> Path:
 
 
 def _build(session: Session, folder: Path) -> Path:
-    from evals.wasm.toolchain import build_wasm, find_toolchain
+    from bundles.toolchain import build_wasm, find_toolchain
 
     toolchain = find_toolchain(say=session.say)
     session.say(f"Rust: {toolchain.origin}")

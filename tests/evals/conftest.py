@@ -13,10 +13,10 @@ import pytest
 import wasmtime
 
 from bundles.mm_types import MmConfig, MmRiskLimits
+from bundles.toolchain import build_wasm, find_toolchain
 from evals.market.schema import LAST_OF_PACKET, TAPE_DTYPE, Instrument, TapeInfo
 from evals.market.tape import Tape
 from evals.replay import ReplayResult, ReplaySettings, run_replay
-from evals.wasm.toolchain import build_wasm, find_toolchain
 
 ROOT = Path(__file__).parents[2]
 START_NS = 1_700_000_000_000_000_000

@@ -10,8 +10,8 @@ import pytest
 
 from bundles.errors import LadderError
 from bundles.project import read_project
+from bundles.toolchain import find_toolchain
 from evals.wasm import inspect_module
-from evals.wasm.toolchain import find_toolchain
 
 if TYPE_CHECKING:
     from conftest import Command
@@ -52,13 +52,13 @@ def test_init_refuses_names_that_rust_would(sequence: Command, name: str) -> Non
 
 def test_build_without_a_project_says_how_to_start_one(sequence: Command) -> None:
     if not _has_rust():
-        pytest.skip("no Rust with the WASM target; run python -m evals.wasm.toolchain to see what is missing")
+        pytest.skip("no Rust with the WASM target; run python -m bundles.toolchain to see what is missing")
     assert "sequence init NAME" in sequence("build", exit_code=5).stderr
 
 
 def test_the_template_builds_and_can_be_an_algo(sequence: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     if not _has_rust():
-        pytest.skip("no Rust with the WASM target; run python -m evals.wasm.toolchain to see what is missing")
+        pytest.skip("no Rust with the WASM target; run python -m bundles.toolchain to see what is missing")
     sequence("init", "my-algo")
     monkeypatch.chdir(sequence.folder / "my-algo")
     result = sequence("build", "--json")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from evals.wasm.toolchain import BuildFailedError, ToolchainMissingError, build_wasm, find_toolchain
+from bundles.toolchain import BuildFailedError, ToolchainMissingError, build_wasm, find_toolchain
 
 
 def _program(path: Path, script: str) -> Path:

@@ -226,7 +226,7 @@ def _beside(program: Path, name: str) -> Path | None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the toolchain that would be used; ``--install`` adds one where there is none."""
-    parser = argparse.ArgumentParser(prog="python -m evals.wasm.toolchain", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bundles.toolchain", description=main.__doc__)
     parser.add_argument(
         "--install", action="store_true", help="as root on Debian: install the packages if nothing is found"
     )
