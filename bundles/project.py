@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -12,7 +11,7 @@ from pydantic import ValidationError
 from bundles.canonical import Document, explain
 from bundles.errors import MalformedDocumentError, NotFoundError
 from bundles.mm_types import MmConfig, MmRiskLimits
-from bundles.settings import line_of
+from bundles.settings import line_of, read_toml
 
 FILE_NAME: Final = "Sequence.toml"
 
@@ -54,8 +53,9 @@ def find_project(*starts: Path) -> Project:
     for start in starts:
         here = start.absolute()
         for directory in (here, *here.parents):
-            if (directory / FILE_NAME).is_file():
-                return read_project(directory / FILE_NAME)
+            path = directory / FILE_NAME
+            if path.exists() or path.is_symlink():
+                return read_project(path)
     return Project()
 
 
@@ -66,11 +66,7 @@ def read_project(path: Path) -> Project:
         MalformedDocumentError: naming file, line and key.
 
     """
-    text = path.read_text(encoding="utf-8")
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise MalformedDocumentError(f"{path} is not valid TOML: {error}. Correct it.") from error
+    text, values = read_toml(path)
     for key, value in values.items():
         kind = str if key in _TEXTS else dict
         if key not in _TEXTS + _TABLES:

@@ -13,9 +13,10 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
-from bundles.errors import MalformedDocumentError
+from bundles.errors import InvalidInputError, MalformedDocumentError
 
 _VARIABLES: Final = {
     "store": "SEQUENCE_STORE",
@@ -60,7 +61,8 @@ def load_settings(
     """Combine flags (the arguments), environment, config file and defaults.
 
     Raises:
-        MalformedDocumentError: when config.toml is not TOML, or has a key or a type that is not known.
+        InvalidInputError: when config.toml is not TOML or has a key or a type that is not known, or when a value
+            cannot be what it should be: an address, a key, a place.
 
     """
     environ = os.environ if environ is None else environ
@@ -69,6 +71,7 @@ def load_settings(
     values.update({key: environ[name] for key, name in _VARIABLES.items() if environ.get(name)})
     flags = {"store": store, "s3_endpoint": s3_endpoint, "data": data}
     values.update({key: value for key, value in flags.items() if value})
+    _check(values)
     return Settings(
         store=_store_url(values.get("store", str(home / "store"))),
         data_root=Path(values.get("data", str(home / "data"))).expanduser().absolute(),
@@ -80,6 +83,34 @@ def load_settings(
     )
 
 
+def _check(values: Mapping[str, str]) -> None:
+    """Refuse values that would fail later, when something has been written already."""
+    for key in ("store", "data"):
+        if "\0" in unquote(values.get(key, "")):
+            raise InvalidInputError(f"{_VARIABLES[key]} ({key} in config.toml) holds a NUL character. Set it again.")
+    url = values.get("coordinator_url")
+    if url is not None and not _is_web_address(url):
+        raise InvalidInputError(
+            f"The coordinator's address {url!r} is not an http or https URL with a host. "
+            "Set SEQUENCE_COORDINATOR_URL (coordinator_url in config.toml) to one such as https://coordinator.example."
+        )
+    api_key = values.get("api_key", "-")
+    if not (api_key.isascii() and api_key.isprintable()):
+        raise InvalidInputError(
+            "SEQUENCE_API_KEY (api_key in config.toml) holds characters that a header cannot carry. Set it again."
+        )
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _port = parts.port  # raises where it is no number
+    except ValueError:
+        return False
+    sound = url.isprintable() and " " not in url
+    return sound and parts.scheme in {"http", "https"} and bool(parts.hostname)
+
+
 def _store_url(given: str) -> str:
     """Turn a directory's path, or ``file://~/…``, into a URL; leave other URLs alone."""
     path = given.removeprefix("file://") if given.startswith("file://~") else given
@@ -87,14 +118,12 @@ def _store_url(given: str) -> str:
 
 
 def _read_config(path: Path) -> dict[str, str]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return {}
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise MalformedDocumentError(f"{path} is not valid TOML: {error}. Correct it or remove the file.") from error
+    if not path.exists():
+        blocked = next((folder for folder in path.parents if folder.is_file()), None)
+        if blocked is None:
+            return {}
+        raise InvalidInputError(f"{blocked} is a file where a folder should be. Move it away.")
+    text, values = read_toml(path)
     for key, value in values.items():
         place = f"{path}, line {line_of(text, key)}"
         if key not in _VARIABLES:
@@ -104,6 +133,26 @@ def _read_config(path: Path) -> dict[str, str]:
         if not isinstance(value, str):
             raise MalformedDocumentError(f'{place}: {key!r} must be a string. Write {key} = "…".')
     return values
+
+
+def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
+    """Return the text and the values of a TOML file.
+
+    Raises:
+        MalformedDocumentError: when it cannot be read, or is not TOML.
+
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        return text, tomllib.loads(text)
+    except OSError as error:
+        raise MalformedDocumentError(
+            f"{path} cannot be read: {error.strerror}. Make it a file that can, or remove it."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise MalformedDocumentError(f"{path} is not UTF-8 (byte {error.start}). Save it as UTF-8.") from error
+    except (ValueError, RecursionError) as error:
+        raise MalformedDocumentError(f"{path} is not valid TOML: {error}. Correct it or remove the file.") from error
 
 
 def line_of(toml_text: str, key: str) -> int:

@@ -5,9 +5,12 @@ Reads them without the schema (and so without pydantic): `sequence bundle list` 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -35,11 +38,33 @@ def list_manifests(folder: Path) -> Iterator[LocalManifest]:
         yield _read(path)
 
 
-def write_manifest(folder: Path, manifest: Bundle) -> Path:
-    """Write a manifest for people to read; its canonical form has the digest that names it."""
+@contextmanager
+def manifest_draft(folder: Path, manifest: Bundle) -> Iterator[Callable[[], Path]]:
+    """Write a manifest under a temporary name; what is yielded puts it in its place, and else nothing remains.
+
+    People read the file; the manifest's canonical form has the digest that names it.
+
+    Raises:
+        InvalidInputError: when the folder cannot take it.
+
+    """
+    from bundles.errors import InvalidInputError
+
     path = folder / f"{manifest.bundle_id}{SUFFIX}"
-    _replace(path, (json.dumps(manifest.model_dump(mode="json"), indent=2, sort_keys=True) + "\n").encode())
-    return path
+    draft = path.with_name(f".{path.name}.tmp")
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        draft.write_text(json.dumps(manifest.model_dump(mode="json"), indent=2, sort_keys=True) + "\n", "utf-8")
+    except OSError as error:
+        raise InvalidInputError(
+            f"The manifest {path} cannot be written: {error.strerror}. Nothing was registered. "
+            "Change to a folder that can be written, and run this again."
+        ) from error
+    try:
+        yield lambda: draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def write_wasm(folder: Path, bundle_id: str, wasm: bytes) -> Path:
@@ -84,7 +109,7 @@ def _read(path: Path) -> LocalManifest:
         kind = manifest["kind"]
         strategy = manifest["strategy"] if kind == "edge" else kind
         wasm_hash = manifest["wasm"]["digest"] if kind == "edge" else "-"
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         return LocalManifest(path, name, problem=f"is not a manifest ({type(error).__name__}: {error})")
     problem = None if bundle_id == name else f"holds {bundle_id}, not what its name says: it was edited or renamed"
     return LocalManifest(path, bundle_id, str(strategy), str(wasm_hash), problem)

@@ -104,7 +104,7 @@ def import_binance(
                 capture.read(line)
             except TapeError as error:
                 raise TapeError(f"{path} line {number}: {error}") from error
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
+            except (KeyError, TypeError, ValueError, RecursionError, AttributeError) as error:
                 raise TapeError(
                     f"{path} line {number} is not '<ns> <json>' of a Binance {market} stream ({error!r}). "
                     "Check the market, and the file for a damaged line."

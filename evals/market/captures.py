@@ -42,7 +42,7 @@ def json_document(path: Path) -> Any:
     try:
         with _open(path) as file:
             return json.loads(file.read())
-    except (*_DAMAGE, ValueError) as error:
+    except (*_DAMAGE, ValueError, RecursionError) as error:
         raise TapeError(f"{path} is not a readable JSON document ({error}). Copy it again from its source.") from error
 
 

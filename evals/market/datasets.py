@@ -11,7 +11,8 @@ from bundles.canonical import digest_of
 from bundles.errors import IntegrityError, NotFoundError
 from bundles.evidence import Dataset, Partition
 from evals.errors import TapeError
-from evals.market.tape import Tape, decode, join_tapes
+from evals.market.days import days_of
+from evals.market.tape import Tape, content_of, decode, join_tapes
 from evals.market.validation import ValidationReport, validate
 
 
@@ -73,7 +74,7 @@ def build_dataset(root: Path, venue: str, symbol: str, start: date | None = None
 
     Raises:
         NotFoundError: if there are none; lists what there is.
-        TapeError: for a damaged file, or a tape that validation refuses.
+        TapeError: for a damaged file, one that lies under another day than its rows, or a tape that validation refuses.
 
     """
     return build_dataset_with_report(root, venue, symbol, start, end)[0]
@@ -86,8 +87,9 @@ def build_dataset_with_report(
     partitions: list[Partition] = []
     tapes: list[tuple[str, Tape]] = []
     for path in find_files(root, venue, symbol, start, end):
-        content = path.read_bytes()
+        content = content_of(path)
         tape = decode(content, str(path))
+        _check_day(path, tape)
         instrument = tape.info.instrument
         if (instrument.venue, instrument.symbol) != (venue, symbol):
             raise TapeError(
@@ -116,14 +118,27 @@ def load_dataset(root: Path, dataset: Dataset) -> Tape:
     Raises:
         NotFoundError: if a file is not below the data root.
         IntegrityError: if a file's bytes are not those that the dataset names.
+        TapeError: if a file lies under another day than its rows.
 
     """
-    return join_tapes(
-        [
-            (partition.key, decode(_verified(root, dataset, partition), partition.key))
-            for partition in dataset.partitions
-        ]
-    )
+    named: list[tuple[str, Tape]] = []
+    for partition in dataset.partitions:
+        tape = decode(_verified(root, dataset, partition), partition.key)
+        _check_day(Path(partition.key), tape)
+        named.append((partition.key, tape))
+    return join_tapes(named)
+
+
+def _check_day(path: Path, tape: Tape) -> None:
+    """Refuse rows that lie under another day than their own: days are chosen by their folders."""
+    day = _day(path.parent.name.removeprefix("date="), path.parent)
+    first, last = days_of(tape.events, tape.info)
+    if first != day or last != day:
+        held = f"{first}" if first == last else f"{first} to {last}"
+        raise TapeError(
+            f"{path} lies under the UTC day {day}, but its rows are of {held}. "
+            f"Move it to the folder date={first}, or import the capture again."
+        )
 
 
 def _verified(root: Path, dataset: Dataset, partition: Partition) -> bytes:

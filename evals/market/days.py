@@ -26,16 +26,17 @@ from evals.market.schema import (
 )
 
 _S_PER_DAY: Final = 86_400
+_NS_PER_DAY: Final = _S_PER_DAY * 10**9
 
 
 def split_by_day(events: Events, info: TapeInfo) -> list[tuple[date, Events, TapeInfo]]:
     """Return day, events and info of each UTC day of ``receive_ns``; a packet belongs to the day of its last row."""
     ends = np.flatnonzero(events["flags"] & LAST_OF_PACKET)
-    days = events["receive_ns"][ends] // (_S_PER_DAY * 10**9)
+    days = events["receive_ns"][ends] // _NS_PER_DAY
     changes = np.flatnonzero(days[1:] != days[:-1])
     starts = [0, *(ends[changes] + 1).tolist()]
     stops = [*starts[1:], len(events)]
-    dates = [datetime.fromtimestamp(int(day) * _S_PER_DAY, UTC).date() for day in days[np.append(0, changes + 1)]]
+    dates = [_date(int(day)) for day in days[np.append(0, changes + 1)]]
     parts = [(dates[0], events[: stops[0]], info)]
     book = Book()
     for day, start, stop in zip(dates[1:], starts[1:], stops[1:], strict=True):
@@ -47,6 +48,13 @@ def split_by_day(events: Events, info: TapeInfo) -> list[tuple[date, Events, Tap
     return parts
 
 
+def days_of(events: Events, info: TapeInfo) -> tuple[date, date]:
+    """Return the first and the last UTC day of a file's packets, its opening left out."""
+    own = events[info.opening_rows :]
+    ends_ns = own["receive_ns"][(own["flags"] & LAST_OF_PACKET) != 0]
+    return _date(int(ends_ns.min()) // _NS_PER_DAY), _date(int(ends_ns.max()) // _NS_PER_DAY)
+
+
 def same_import(one: TapeInfo, other: TapeInfo) -> bool:
     """Tell whether two files say the same of their import."""
     return one.model_copy(update={"opening_rows": other.opening_rows, "follows_ns": other.follows_ns}) == other
@@ -55,6 +63,10 @@ def same_import(one: TapeInfo, other: TapeInfo) -> bool:
 def continues(earlier: Events, earlier_info: TapeInfo, info: TapeInfo) -> bool:
     """Tell whether a file goes on exactly where the events before it end."""
     return info.follows_ns == int(earlier["receive_ns"][-1]) and same_import(earlier_info, info)
+
+
+def _date(day: int) -> date:
+    return datetime.fromtimestamp(day * _S_PER_DAY, UTC).date()
 
 
 def _opening(book: Book, before: Events, receive_ns: int) -> Events:

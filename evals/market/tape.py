@@ -60,7 +60,7 @@ def write_tape(root: Path, tape: Tape, *, overwrite: bool = False) -> list[Path]
         folder / f"date={day}" / PART_NAME: encode(events, info)
         for day, events, info in split_by_day(tape.events, tape.info)
     }
-    missing = {path: content for path, content in files.items() if not path.exists() or path.read_bytes() != content}
+    missing = {path: content for path, content in files.items() if not path.exists() or content_of(path) != content}
     if not overwrite:
         for path in missing:
             if path.exists():
@@ -83,7 +83,7 @@ def read_tape(paths: Sequence[Path]) -> Tape:
             that begins before its predecessor ends. The message names the file.
 
     """
-    return join_tapes([(str(path), decode(_content_of(path), str(path))) for path in paths])
+    return join_tapes([(str(path), decode(content_of(path), str(path))) for path in paths])
 
 
 def join_tapes(named: Sequence[tuple[str, Tape]]) -> Tape:
@@ -224,7 +224,13 @@ def _write_atomically(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _content_of(path: Path) -> bytes:
+def content_of(path: Path) -> bytes:
+    """Return the bytes of a tape file.
+
+    Raises:
+        TapeError: if it cannot be read.
+
+    """
     try:
         return path.read_bytes()
     except OSError as error:

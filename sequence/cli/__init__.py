@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import os
+import sys
+from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
 from typing import Any, Final
 
 import click
 
+from sequence import interrupts
+from sequence.cli.failures import exit_code_of, wants_json
 from sequence.cli.session import Group, Session, common_options
 
 _COMMANDS: Final = {
@@ -27,7 +31,7 @@ _COMMANDS: Final = {
 
 
 class _Root(Group):
-    """The root: loads commands when they are named, and turns errors into messages and exit codes."""
+    """The root: loads commands when they are named, and ends with a message and an exit code."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.ensure_object(Session)
@@ -50,36 +54,21 @@ class _Root(Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
-            raise
-        except KeyboardInterrupt:
-            click.echo("Interrupted.", err=True)
-            ctx.exit(130)
-        except Exception as error:  # noqa: BLE001 -- the last line of defence: a message instead of a traceback
-            ctx.exit(_report(error, ctx.ensure_object(Session)))
+        except KeyboardInterrupt as error:
+            # Before click makes an empty line and an "Aborted!" of it.
+            raise click.Abort from error
 
-
-def _report(error: Exception, session: Session) -> int:
-    """Print an error for people (and for ``--json``) and return the exit code."""
-    from bundles.errors import LadderError
-
-    unmet = getattr(error, "unmet", ())
-    if isinstance(error, LadderError):
-        exit_code, message = error.exit_code, str(error)
-    else:
-        exit_code = 1
-        message = f"Unexpected {type(error).__name__}: {error}. Set SEQUENCE_DEBUG=1 to see where it comes from."
-    if os.environ.get("SEQUENCE_DEBUG") == "1":
-        import traceback
-
-        click.echo("".join(traceback.format_exception(error)), err=True)
-    click.echo(f"Error: {message}", err=True)
-    for condition in unmet:
-        click.echo(f"  - {condition}", err=True)
-    if session.json:
-        problem = {"kind": type(error).__name__, "message": message, "exit_code": exit_code, "unmet": list(unmet)}
-        session.emit({"error": problem}, ())
-    return exit_code
+    def main(self, *rest: Any, **extra: Any) -> Any:
+        """Run the command; unless standalone_mode is off, end the process with the exit code of what happened."""
+        click_main: Any = super().main
+        if not extra.pop("standalone_mode", True):
+            return click_main(*rest, standalone_mode=False, **extra)
+        args: Sequence[str] | None = rest[0] if rest else extra.pop("args", None)
+        if args is None:
+            interrupts.install()
+        given = sys.argv[1:] if args is None else list(args)
+        run = partial(click_main, given, *rest[1:], standalone_mode=False, **extra)
+        sys.exit(exit_code_of(run, as_json=wants_json(given)))
 
 
 def _show_version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:

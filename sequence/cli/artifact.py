@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sequence.cli.ids import ARTIFACT
-from sequence.cli.session import Group, Session, columns, pass_session
+from sequence.cli.layout import columns
+from sequence.cli.session import Group, Session, pass_session
 
 if TYPE_CHECKING:
     from bundles.manifests import Artifact

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import date, datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from sequence.cli.ids import BUNDLE, DATASET
-from sequence.cli.session import Command, Session, pass_session
+from sequence.cli.session import Command, Session, naming, pass_session
 
 if TYPE_CHECKING:
     from bundles.evidence import Dataset
@@ -80,6 +81,10 @@ def backtest(
     """
     if bundle_id is None and (force or report):
         raise click.UsageError("--force and --report need --bundle: a trial is not recorded.")
+    if report is not None and not os.access(report.absolute().parent, os.W_OK | os.X_OK):
+        raise click.UsageError(
+            f"--report {report}: its folder is not there or cannot be written. Name another, or make it."
+        )
     if dataset_id is not None:
         dataset = session.catalog.dataset(dataset_id)
     else:
@@ -173,15 +178,16 @@ def _trial(session: Session, dataset: Dataset, settings: ReplaySettings, seed: i
     project: Project = find_project(folder)
     risk_version = "v1" if "v1" in project.risk else min(project.risk)
     tape = load_dataset(session.settings.data_root, dataset)
-    result = run_replay(
-        wasm_path.read_bytes(),
-        tape,
-        config=project.config,
-        risk=project.risk_limits(risk_version),
-        settings=settings,
-        seed=seed,
-        progress=session.progress,
-    )
+    with naming(wasm_path):
+        result = run_replay(
+            wasm_path.read_bytes(),
+            tape,
+            config=project.config,
+            risk=project.risk_limits(risk_version),
+            settings=settings,
+            seed=seed,
+            progress=session.progress,
+        )
     session.say(
         "This was a trial: nothing was recorded, and it cannot justify a promotion. "
         "For that, compile a bundle and run: sequence backtest … --bundle ID"
@@ -228,6 +234,7 @@ def _evaluate(
     """Replay a registered bundle, record the evaluation, and show it with its verdict."""
     import time
 
+    from bundles.errors import LadderError
     from bundles.promotion import judge
     from evals.replay import evaluate_replay
     from sequence.verdicts import lines_of
@@ -259,7 +266,14 @@ def _evaluate(
         from evals.report import report_of
 
         session.progress("Writing the report")
-        report.write_text(report_of(session.catalog, evaluation, gate), encoding="utf-8")
+        page = report_of(session.catalog, evaluation, gate)
+        try:
+            report.write_text(page, encoding="utf-8")
+        except OSError as error:
+            raise LadderError(
+                f"The report {report} cannot be written: {error.strerror}. {evaluation.eval_id} is recorded: "
+                "run the same again with another --report."
+            ) from error
         document["report"] = str(report.absolute())
         lines.append(f"Report: {report.absolute()}")
     session.emit(document, lines)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from sequence.cli.ids import ARTIFACT, BUNDLE, EVALUATION
-from sequence.cli.session import Group, Session, columns, pass_session
+from sequence.cli.layout import columns, wrapped
+from sequence.cli.session import Group, Session, naming, pass_session
 
 if TYPE_CHECKING:
     from bundles.approvals import Approval
@@ -50,9 +51,11 @@ def compile_edge(session: Session, wasm_path: Path, artifact_id: str, strategy: 
             f"The WASM file {wasm_path} cannot be read: {error.strerror}. Build it first: sequence build"
         ) from error
     project = find_project(Path.cwd(), wasm_path.parent)
+    with naming(wasm_path):
+        abi = inspect_module(wasm).abi
     manifest = compile_manifest(
         wasm,
-        sdk_abi=inspect_module(wasm).abi,
+        sdk_abi=abi,
         artifact=artifact_id,
         strategy=strategy,
         risk_version=risk_version,
@@ -98,7 +101,12 @@ def compile_assignment(
 
 @bundle.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--wasm", "wasm_path", type=click.Path(exists=True, path_type=Path), help="The algo, if not beside FILE")
+@click.option(
+    "--wasm",
+    "wasm_path",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The algo, if not beside FILE",
+)
 @pass_session
 def register(session: Session, file: Path, wasm_path: Path | None) -> None:
     """Register the bundle of a manifest FILE, such as one that was kept because the store could not be reached."""
@@ -259,7 +267,7 @@ def promote(
             f"Bundle ID: {catalog.resolve_bundle(bundle_id)}",
             f"Decision: {outcome.decision}",
             f"Stage: {outcome.stage}",
-            *(f"Unmet: {condition}" for condition in outcome.unmet),
+            *(line for condition in outcome.unmet for line in wrapped(f"Unmet: {condition}")),
             *([] if outcome.ledger_seq is None else [f"Ledger entry: {outcome.ledger_seq}"]),
         ],
     )

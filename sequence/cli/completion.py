@@ -27,4 +27,4 @@ def completion(session: Session, shell: str) -> None:
         raise click.UsageError(f"{shell} has no completion.")
     script = completer(main, {}, "sequence", "_SEQUENCE_COMPLETE").source()
     session.say(f"To install: {_PLACES[shell]}")
-    session.emit({"shell": shell, "script": script}, [script])
+    session.emit({"shell": shell, "script": script}, script.splitlines())

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sequence.cli.session import Group, Session, columns, pass_session
+from sequence.cli.layout import columns
+from sequence.cli.session import Group, Session, pass_session
 
 if TYPE_CHECKING:
     from evals.market.schema import Instrument
@@ -84,7 +85,7 @@ def validate_tapes(session: Session, targets: tuple[str, ...]) -> None:
     else:
         tape = read_tape(_parquet_files(targets))
     report = validate(tape)
-    session.emit(report.document(), [report.text()])
+    session.emit(report.document(), report.text().splitlines())
     if report.refuse:
         raise click.exceptions.Exit(TapeError.exit_code)
 
@@ -144,7 +145,7 @@ def _store(session: Session, tape: Tape) -> None:
             f"Dataset: {dataset.dataset_id}",
             f"Instrument: {dataset.venue} {dataset.symbol}",
             *(f"Tape: {path}" for path in files),
-            report.text(),
+            *report.text().splitlines(),
         ],
     )
 

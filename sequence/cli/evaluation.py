@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sequence.cli.ids import BUNDLE, EVALUATION
-from sequence.cli.session import Group, Session, columns, pass_session
+from sequence.cli.layout import columns
+from sequence.cli.session import Group, Session, pass_session
 
 if TYPE_CHECKING:
     from bundles.evidence import Evaluation

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+
+from sequence.cli.failures import dumps
+from sequence.cli.layout import one_line, plain
 
 if TYPE_CHECKING:
     from bundles.catalog import Catalog
@@ -47,14 +50,14 @@ class Session:
     def emit(self, document: Mapping[str, Any] | Sequence[Any], lines: Iterable[str]) -> None:
         """Print the result: one JSON document under ``--json``, lines for people otherwise."""
         if self.json:
-            click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+            click.echo(dumps(document))
         else:
             for line in lines:
-                click.echo(line)
+                click.echo(one_line(line))
 
     def say(self, text: str) -> None:
         """Tell the user something on stderr."""
-        click.echo(text, err=True)
+        click.echo(plain(text), err=True)
 
     def progress(self, text: str) -> None:
         """Show progress on stderr, once the command has run long enough to make people wonder."""
@@ -94,16 +97,18 @@ class Command(click.Command):
         self.params.extend(common_options())
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Begin a refusal of a module with the file that holds it."""
+    from bundles.errors import InvalidModuleError
+
+    try:
+        yield
+    except InvalidModuleError as error:
+        raise type(error)(f"{path}: {error}") from error
+
+
 class Group(click.Group):
     """A group of such commands."""
 
     command_class = Command
-
-
-def columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lay out a table: aligned for a terminal, single spaces for a pipe."""
-    table = [header, *rows]
-    if not sys.stdout.isatty():
-        return [" ".join(row) for row in table]
-    widths = [max(len(row[at]) for row in table) for at in range(len(header))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]

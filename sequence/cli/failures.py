@@ -1,0 +1,112 @@
+"""Turns whatever ends a command into a message, a JSON document where one was asked for, and an exit code."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from sequence import interrupts
+from sequence.cli.layout import one_line, plain
+
+_INTERRUPTED: Final = "Interrupted."
+
+
+def exit_code_of(run: Callable[[], object], *, as_json: bool) -> int:
+    """Run a command and return its exit code; errors are told, not raised."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        done = run()
+        code = done if isinstance(done, int) else 0
+    except (KeyboardInterrupt, click.Abort):
+        code = _interrupted()
+    except click.ClickException as error:
+        code = error.exit_code
+        error.show()
+        _tell(as_json, type(error).__name__, error.format_message(), code, ())
+    except Exception as error:  # noqa: BLE001 -- the last line of defence: a message instead of a traceback
+        code = _interrupted() if interrupts.settle() else _report(error, as_json)
+    if interrupts.settle() and code != interrupts.EXIT_CODE:
+        code = _interrupted()
+    return code
+
+
+def wants_json(arguments: Sequence[str]) -> bool:
+    """Tell whether ``--json`` was typed, be the rest right or wrong."""
+    given = list(arguments)
+    return "--json" in (given[: given.index("--")] if "--" in given else given)
+
+
+def dumps(document: Any) -> str:
+    """Return a JSON document in characters that stdout can carry."""
+    encoding = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("_", "-")
+    return json.dumps(document, indent=2, ensure_ascii=encoding not in {"utf-8", "utf8"})
+
+
+def _interrupted() -> int:
+    interrupts.settle()
+    click.echo(_INTERRUPTED, err=True)
+    return interrupts.EXIT_CODE
+
+
+def _report(error: Exception, as_json: bool) -> int:
+    """Print an error for people (and for ``--json``) and return the exit code."""
+    from bundles.errors import LadderError
+
+    known = _known(error)
+    unmet: tuple[str, ...] = getattr(known, "unmet", ())
+    code = known.exit_code if isinstance(known, LadderError) else 1
+    message = str(known)
+    lost = _lost_output()
+    if lost is not None:
+        code, message = 1, f"Standard output cannot be written: {lost}. Make room, or send the output elsewhere."
+    elif not isinstance(known, LadderError):
+        message = f"Unexpected {type(error).__name__}: {error}. Set SEQUENCE_DEBUG=1 to see where it comes from."
+    if os.environ.get("SEQUENCE_DEBUG") == "1":
+        import traceback
+
+        click.echo("".join(traceback.format_exception(error)), err=True)
+    click.echo(f"Error: {plain(message)}", err=True)
+    for condition in unmet:
+        click.echo(f"  - {one_line(condition)}", err=True)
+    if lost is None:
+        _tell(as_json, type(known).__name__, message, code, unmet)
+    return code
+
+
+def _known(error: Exception) -> Exception:
+    """Name two surprises that may come from anywhere."""
+    from bundles.errors import InvalidInputError, NotFoundError
+
+    if isinstance(error, RecursionError):
+        return InvalidInputError("What was given is nested too deeply to be read. Check the files that were named.")
+    if isinstance(error, FileNotFoundError):
+        try:
+            Path.cwd()
+        except FileNotFoundError:
+            return NotFoundError("The current directory was removed. Change to one that exists, and run this again.")
+    return error
+
+
+def _lost_output() -> str | None:
+    """Say why stdout takes nothing (a full disk keeps what was printed in the buffer), and drop what is left."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return error.strerror or type(error).__name__
+    return None
+
+
+def _tell(as_json: bool, kind: str, message: str, exit_code: int, unmet: Sequence[str]) -> None:
+    if as_json:
+        problem = {"kind": kind, "message": message, "exit_code": exit_code, "unmet": list(unmet)}
+        click.echo(dumps({"error": problem}))
