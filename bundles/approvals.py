@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -21,6 +22,8 @@ from pydantic import Field, model_validator
 from bundles.canonical import Digest, Document, Int64, Part
 from bundles.errors import InvalidInputError, MalformedDocumentError, NotFoundError
 from bundles.manifests import Name
+from bundles.people import Note, PersonName, read_person
+from bundles.people import same_person as same_person  # noqa: PLC0414 -- who shows a roster compares names too
 from bundles.yaml_documents import read_yaml
 
 NAMESPACE: Final = "sequence-promotion"
@@ -46,8 +49,8 @@ class Statement(Document):
 class Approval(Part):
     """One person's agreement to one statement: a typed name, or a signature that proves it."""
 
-    approver: str
-    notes: str = ""
+    approver: PersonName
+    notes: Note = ""
     statement: Digest
     kind: Literal["typed", "signed"] = "typed"
     signature: str = ""
@@ -63,11 +66,6 @@ class Approval(Part):
     def person(self) -> str:
         """The approver's name in the form in which names are compared."""
         return same_person(self.approver)
-
-
-def same_person(name: str) -> str:
-    """Return the form in which names of people are compared: no outer spaces, no case."""
-    return " ".join(name.split()).casefold()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +95,12 @@ class Roster(Document):
 
     @model_validator(mode="after")
     def _can_be_read(self) -> Roster:
-        people = [same_person(name) for name in self.roles]
-        if len(set(people)) < len(people) or "" in people:
-            raise ValueError("roles names one person twice, or nobody; names differ by more than case and spaces")
+        try:
+            people = [same_person(read_person(name)) for name in self.roles]
+        except MalformedDocumentError as error:
+            raise ValueError(f"roles: {error}") from error
+        if len(set(people)) < len(people):
+            raise ValueError("roles names one person twice; names differ by more than case, spaces and punctuation")
         owners: dict[str, str] = {}
         for key in self.keys:
             owner = owners.setdefault(key.key_base64, key.person)
@@ -139,10 +140,16 @@ def load_roster(allowed_signers: Path, roles: Path | None = None) -> Roster:
     text, roles_text = _read_text(allowed_signers), _read_text(roles) if roles else ""
     held = read_yaml(_RolesFile, roles_text, str(roles)).roles if roles else {}
     try:
-        return Roster(allowed_signers=text, roles=held)
+        roster = Roster(allowed_signers=text, roles=held)
     except ValueError as error:
         reason = "; ".join(str(e["msg"]).removeprefix("Value error, ") for e in getattr(error, "errors", list)())
         raise MalformedDocumentError(f"{allowed_signers}: {reason or error}") from error
+    if not roster.keys:
+        raise MalformedDocumentError(
+            f"{allowed_signers} holds no key for promotions, so nobody could sign. Write a line for each person: "
+            "name, key type, key."
+        )
+    return roster
 
 
 def _read_text(path: Path) -> str:
@@ -165,12 +172,13 @@ def _read_signer(line: str, number: int) -> tuple[SignerKey, ...]:
         if "cert-authority" in options:
             raise ValueError("certificate authorities are not supported; list each person's own key")  # noqa: TRY301
         namespaces = options.pop("namespaces", NAMESPACE).split(",")
-        people = [same_person(name) for name in signer.principals.split(",")]
-        if not all(people) or any(re.search(r"[*?!\[\]]", text) for text in (*people, *namespaces)):
+        names = signer.principals.split(",")
+        if not all(names) or any(re.search(r"[*?!\[\]]", text) for text in (*names, *namespaces)):
             raise ValueError("patterns are not supported; write the names out")  # noqa: TRY301
+        people = [same_person(read_person(name)) for name in names]
         after, before = (_read_time(options.get(name)) for name in ("valid-after", "valid-before"))
         public = PublicKey.from_openssh_str(f"{signer.key_type} {signer.base64_key}")
-    except (ValueError, NotImplementedError, IndexError) as error:
+    except (ValueError, NotImplementedError, IndexError, MalformedDocumentError) as error:
         raise MalformedDocumentError(
             f"allowed_signers line {number}: {str(error) or 'the key cannot be read'}."
         ) from error
@@ -241,7 +249,7 @@ def signature_problem(statement: Statement, approval: Approval, roster: Roster, 
     return None
 
 
-def approval_problem(
+def approval_problems(
     approval: Approval,
     *,
     statement: Statement,
@@ -250,25 +258,25 @@ def approval_problem(
     roles: tuple[str, ...],
     signed: bool,
     at_ns: int,
-) -> str | None:
-    """Say why an approval does not count; None if it does."""
-    name = approval.approver.strip()
-    if not name or not name.isprintable():
-        return "an approval names nobody; give the approver's name"
+) -> Iterator[str]:
+    """Say everything that keeps an approval from counting; nothing if it does."""
+    name, is_for_this = approval.approver, approval.statement == statement.digest()
     if approval.person == same_person(author):
-        return f"{name} is the author of the bundle and cannot approve it; ask someone else"
-    if approval.statement != statement.digest():
-        return (
+        yield f"{name} is the author of the bundle and cannot approve it; ask someone else"
+    if not is_for_this:
+        yield (
             f"the approval of {name} is for another bundle, stage, evaluation, verdict or policy; ask for "
             "approval of what is requested now"
         )
     if signed and approval.kind != "signed":
-        return (
+        yield (
             f"the approval of {name} is typed, the policy asks for a signature; sign the statement with an "
             "SSH key of the roster"
         )
-    if approval.kind == "signed" and (problem := signature_problem(statement, approval, roster, at_ns)):
-        return problem
+    # A signature of another statement cannot verify for this one: that was said above.
+    if is_for_this and approval.kind == "signed":
+        problem = signature_problem(statement, approval, roster, at_ns)
+        if problem:
+            yield problem
     if roles and not roster.roles_of(approval.person) & set(roles):
-        return f"{name} holds none of the roles {', '.join(roles)}; ask someone who does, or add the role to the roster"
-    return None
+        yield f"{name} holds none of the roles {', '.join(roles)}; ask someone who does, or add the role to the roster"

@@ -45,7 +45,16 @@ class AuditReport:
 
 
 def verify(store: ObjectStore, progress: Callable[[int], None] | None = None) -> AuditReport:
-    """Check everything in a store; ``progress`` is told the number of objects read so far."""
+    """Check everything in a store; ``progress`` is told the number of objects read so far.
+
+    Raises:
+        NotFoundError: there is no store at that address.
+
+    """
+    if not store.exists():
+        raise NotFoundError(
+            f"There is no store at {store.url}. Check the address; the first thing registered creates a store."
+        )
     return _Audit(store, progress).run()
 
 
@@ -131,7 +140,7 @@ class _Audit:
         if short_id("bun", state.manifest) != bundle_id:
             self._problems.append(f"{entry_key(bundle_id, 1)}: registers {state.manifest}, which has another id")
         if head_key(bundle_id) not in self._present:
-            self._note(len(entries) > 1, f"{head_key(bundle_id)}: missing")
+            self._unfinished.append(f"{head_key(bundle_id)}: missing")
         if ref_key("bundles", bundle_id) not in self._present:
             self._note(len(entries) > 1, f"{ref_key('bundles', bundle_id)}: missing; register the bundle again")
             return

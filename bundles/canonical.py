@@ -115,16 +115,32 @@ def canonical_json(value: Any) -> bytes:
     """Serialise plain JSON data (dict, list, str, int, float, bool, None) to RFC 8785 bytes.
 
     Raises:
-        MalformedDocumentError: for NaN, infinity, integers beyond 2^53 - 1, or a type that JSON does not have.
+        MalformedDocumentError: for NaN, infinity, integers beyond 2^53 - 1, text that is not valid Unicode, or a type
+            that JSON does not have.
 
     """
     try:
         return rfc8785.dumps(value)
-    except rfc8785.CanonicalizationError as error:
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
+        broken = _text_without_utf8(value)
+        if broken is not None:
+            raise MalformedDocumentError(
+                f"The text {_shorten(broken)} is not valid Unicode: it holds half of a surrogate pair. "
+                "Give it in UTF-8."
+            ) from error
         raise MalformedDocumentError(
             f"This value has no canonical JSON form: {error}. Give large integers an Int64 field and leave "
             "out NaN and infinity."
         ) from error
+
+
+def _text_without_utf8(value: object) -> str | None:
+    """Return the first text in plain JSON data that UTF-8 cannot write."""
+    if isinstance(value, str):
+        return value if any("\ud800" <= char <= "\udfff" for char in value) else None
+    inner: list[object] = [*value, *value.values()] if isinstance(value, dict) else []
+    inner += value if isinstance(value, list | tuple) else []
+    return next((found for each in inner if (found := _text_without_utf8(each)) is not None), None)
 
 
 def digest_of(content: bytes) -> str:
@@ -179,7 +195,7 @@ def explain(error: ValidationError, what: str, locate: Callable[[tuple[int | str
 
 
 def _shorten(given: object) -> str:
-    text = repr(given)
+    text = ascii(given) if isinstance(given, str) and not given.isprintable() else repr(given)
     return text if len(text) <= 80 else text[:77] + "..."
 
 

@@ -27,6 +27,7 @@ from bundles.errors import (
 from bundles.evidence import Dataset, Evaluation
 from bundles.ledger import Ledger
 from bundles.manifests import BUNDLE, Artifact, BlobRef, Bundle, EdgeBundle
+from bundles.people import read_person
 from bundles.policy import Policy, default_policy
 from bundles.store.protocol import ObjectStore
 
@@ -67,14 +68,15 @@ class Catalog:
         """Return the bytes with a digest.
 
         Raises:
-            NotFoundError: they are not in the store.
-            IntegrityError: the stored bytes have another digest.
+            IntegrityError: they are not in the store, where whoever knows the digest found it, or were changed.
 
         """
-        content = self.store.get(blob_key(digest))
-        if digest_of(content) != digest:
+        found = self.store.get_versioned(blob_key(digest))
+        if found is None:
+            raise IntegrityError(f"{blob_key(digest)} is missing from {self.store.url}, but is referred to. {_REMEDY}")
+        if digest_of(found[0]) != digest:
             raise _corrupt(digest)
-        return content
+        return found[0]
 
     # Artifacts
 
@@ -92,6 +94,7 @@ class Catalog:
         fields = {"id": artifact_id, "note": note, "files": refs, "parents": tuple(parents)}
         artifact = read_document(Artifact, fields, f"Artifact {artifact_id}")
         self._require_artifacts(artifact.parents)
+        self._require_free("artifacts", artifact.id, artifact.digest())
         for content in files.values():
             self.put_blob(content)
         self._bind("artifacts", artifact.id, artifact)
@@ -119,6 +122,7 @@ class Catalog:
         """
         if not author.strip():
             raise InvalidInputError("A bundle has an author, who may not approve it. Give a name.")
+        author = read_person(author)
         self._require_artifacts(manifest.artifacts)
         for content in blobs:
             self.put_blob(content)
@@ -126,7 +130,7 @@ class Catalog:
             self._require_wasm(manifest)
         bundle_id = manifest.bundle_id
         digest = self.put_blob(manifest.canonical()).digest
-        self.ledger.register(bundle_id, manifest=digest, author=author.strip(), at_ns=now_ns)
+        self.ledger.register(bundle_id, manifest=digest, author=author, at_ns=now_ns)
         self._bind("bundles", bundle_id, manifest)
         return bundle_id
 
@@ -180,6 +184,7 @@ class Catalog:
         eval_id, bundle_id = evaluation.eval_id, short_id("bun", evaluation.inputs.bundle)
         if not runner.strip():
             raise InvalidInputError("An evaluation names who ran it. Give the runner's name.")
+        runner = read_person(runner)
         self._require("bundles", bundle_id, evaluation.inputs.bundle)
         for dataset in evaluation.inputs.datasets:
             self._require("datasets", short_id("data", dataset), dataset)
@@ -195,7 +200,7 @@ class Catalog:
             self.put_blob(content)
         self.put_blob(evaluation.canonical())
         if evaluation.status != "interrupted":
-            self.ledger.record(bundle_id, evaluation, runner=runner.strip(), at_ns=now_ns, again=again)
+            self.ledger.record(bundle_id, evaluation, runner=runner, at_ns=now_ns, again=again)
             self._bind("evaluations", eval_id, evaluation)
         return eval_id
 
@@ -280,12 +285,11 @@ class Catalog:
             raise IntegrityError(f"{ref_key(kind, name)} names {known}, not {digest}. {_REMEDY}")
 
     def _require_wasm(self, manifest: EdgeBundle) -> None:
-        try:
-            self.blob(manifest.wasm.digest)
-        except NotFoundError as error:
+        if self.store.get_versioned(blob_key(manifest.wasm.digest)) is None:
             raise NotFoundError(
                 f"The WASM module {manifest.wasm.digest} of {manifest.bundle_id} is not in the store. Give its bytes."
-            ) from error
+            )
+        self.blob(manifest.wasm.digest)
 
     def _require_same_outcome(self, known: Evaluation, given: Evaluation) -> None:
         if known != given:
@@ -297,14 +301,21 @@ class Catalog:
             )
 
     def _bind(self, kind: str, name: str, document: Document) -> None:
+        self._require_free(kind, name, document.digest())
         digest = self.put_blob(document.canonical()).digest
         try:
             self.store.put_if_absent(ref_key(kind, name), digest.encode())
-        except NameTakenError as error:
-            raise NameTakenError(
-                f"{name} is bound to other content ({self._digest_of_ref(kind, name)}) and ids never move. "
-                "Choose another id."
-            ) from error
+        except NameTakenError:
+            self._require_free(kind, name, digest)
+            raise
+
+    def _require_free(self, kind: str, name: str, digest: str) -> None:
+        """Refuse an id that is bound to other content; what follows from its content cannot be, unless changed."""
+        if not self._exists(kind, name) or (known := self._digest_of_ref(kind, name)) == digest:
+            return
+        if kind != "artifacts":
+            raise IntegrityError(f"{ref_key(kind, name)} names {known}, not {digest}; it was changed. {_REMEDY}")
+        raise NameTakenError(f"{name} is bound to other content ({known}) and ids never move. Choose another id.")
 
     def _exists(self, kind: str, name: str) -> bool:
         return self.store.get_versioned(ref_key(kind, name)) is not None
@@ -319,13 +330,7 @@ class Catalog:
         return _read_digest(ref_key(kind, name), found[0])
 
     def _document(self, kind: str, name: str, schema: type[Read] | TypeAdapter[Read]) -> Read:
-        digest = self._digest_of_ref(kind, name)
-        try:
-            return self.read(digest, schema)
-        except NotFoundError as error:
-            raise IntegrityError(
-                f"{ref_key(kind, name)} names {digest}, but {blob_key(digest)} is missing. {_REMEDY}"
-            ) from error
+        return self.read(self._digest_of_ref(kind, name), schema)
 
     @staticmethod
     def _same_id(kind: str, name: str, own: str, document: Read) -> Read:

@@ -16,6 +16,7 @@ from bundles.approvals import Approval, Statement
 from bundles.canonical import Digest, Document, Int64, Part
 from bundles.errors import IntegrityError
 from bundles.evidence import EvaluationKind
+from bundles.people import Note, PersonName
 
 
 class Registered(Part):
@@ -42,7 +43,7 @@ class Promoted(Part):
     statement: Statement
     approvals: tuple[Approval, ...]
     roster: Digest
-    notes: str
+    notes: Note
 
 
 Body: TypeAlias = Registered | Evaluated | Promoted
@@ -55,7 +56,7 @@ class LedgerEntry(Document):
     seq: Annotated[int, Field(ge=1)]
     bundle: str
     at_ns: Int64
-    actor: Annotated[str, Field(min_length=1)]
+    actor: PersonName
     previous: Digest | None
     body: Annotated[Body, Field(discriminator="kind")]
 

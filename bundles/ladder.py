@@ -26,7 +26,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from bundles.approvals import Approval, Roster, Statement, approval_problem
+from bundles.approvals import Approval, Roster, Statement, approval_problems
 from bundles.canonical import Digest, Document, Part
 from bundles.entries import BundleState, RecordedPromotion
 from bundles.evidence import Evaluation
@@ -326,7 +326,7 @@ def _approval_problems(
     asked = policy.break_glass if proposal.break_glass else rule.approvals if rule else None
     people: set[str] = set()
     for approval in proposal.approvals:
-        problem = approval_problem(
+        yield from approval_problems(
             approval,
             statement=statement,
             roster=roster,
@@ -335,10 +335,8 @@ def _approval_problems(
             signed=asked.signed if asked else False,
             at_ns=now_ns,
         )
-        if problem:
-            yield problem
-        elif approval.person in people:
-            yield f"{approval.approver.strip()} approves twice; approvals come from different people"
+        if approval.person in people:
+            yield f"{approval.approver} approves twice; approvals come from different people"
         people.add(approval.person)
     if proposal.break_glass:
         if not proposal.approvals:

@@ -2,8 +2,8 @@
 
 Appending is putting the next number if it is absent; whoever loses that race reads again, decides again and tries
 again. A head beside the entries remembers the last one, so that entries taken off the end are missed too. It is moved
-after the entry is there: after a crash between the two it lags behind, which readers accept and the next append
-repairs.
+after the entry is there: after a crash between the two it lags behind by that entry, which readers accept. The next
+append moves it on before it adds another entry, so a head that lags by more was tampered with.
 
 The ledger takes a promotion only as a proposal that `ladder.decide` allows against the very history that the entry
 continues.
@@ -14,7 +14,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from pydantic import Field
 
@@ -30,8 +30,10 @@ __all__ = ["BundleState", "Ledger", "LedgerEntry"]
 ATTEMPTS: Final = 64
 """How many lost races an append survives; each race has a winner, so the ledger as a whole always moves."""
 
-Decide = Callable[[BundleState], tuple[Decision, Promoted]]
-"""Takes a state, returns the decision on it and the entry's body if the decision allows it."""
+Decide = Callable[[BundleState], tuple[Decision, Promoted | None]]
+"""Takes a state, returns the decision on it, and the entry's body if the decision wants one."""
+
+Said = TypeVar("Said")
 
 
 class Head(Document):
@@ -71,7 +73,8 @@ class Ledger:
 
     def register(self, bundle_id: str, *, manifest: str, author: str, at_ns: int) -> None:
         """Begin a bundle's history, unless it has begun; the first author stays the author."""
-        self._append(bundle_id, author, at_ns, lambda entries: None if entries else Registered(manifest=manifest))
+        body = Registered(manifest=manifest)
+        self._append(bundle_id, author, at_ns, lambda entries: (None, None if entries else body))
 
     def record(self, bundle_id: str, evaluation: Evaluation, *, runner: str, at_ns: int, again: bool) -> None:
         """Add an evaluation, unless it is in the history already and is not recorded ``again``.
@@ -84,7 +87,7 @@ class Ledger:
             evaluation=evaluation.eval_id, evaluation_kind=evaluation.inputs.kind, record=evaluation.digest()
         )
 
-        def draft(entries: Sequence[LedgerEntry]) -> Body | None:
+        def draft(entries: Sequence[LedgerEntry]) -> tuple[None, Body | None]:
             known = [entry.body for entry in entries if isinstance(entry.body, Evaluated)]
             if any(each.evaluation == body.evaluation and each.record != body.record for each in known):
                 raise IntegrityError(
@@ -92,46 +95,41 @@ class Ledger:
                     "same inputs. The bundle or "
                     "the engine is not deterministic; find out why before trusting either."
                 )
-            return None if body in known and not again else body
+            return None, None if body in known and not again else body
 
         self._append(bundle_id, runner, at_ns, draft)
 
     def promote(self, bundle_id: str, decide: Decide, *, actor: str, at_ns: int) -> tuple[Decision, int | None]:
-        """Add a promotion if it is decided so on the history that the entry continues.
+        """Add the promotion that is decided on the history that the entry continues, if one is.
 
         Return the decision and the number of the entry: a new one, the one that a decision repeats, or None if refused
         or pending.
         """
-        decision: Decision | None = None
 
-        def draft(entries: Sequence[LedgerEntry]) -> Body | None:
-            nonlocal decision
+        def draft(entries: Sequence[LedgerEntry]) -> tuple[Decision, Body | None]:
             decision, body = decide(fold(entries))
-            if decision.decision != "promoted" or decision.repeats:
-                return None
-            if body.statement != decision.statement:
+            if body is not None and body.statement != decision.statement:
                 raise IntegrityError(
                     f"The entry drafted for {bundle_id} does not say what was decided. Report this as a bug."
                 )
-            return body
+            return decision, body
 
-        added = self._append(bundle_id, actor, at_ns, draft)
-        assert decision is not None  # noqa: S101 -- draft has run at least once
+        decision, added = self._append(bundle_id, actor, at_ns, draft)
         return decision, added or decision.repeats
 
     def _append(
-        self, bundle_id: str, actor: str, at_ns: int, draft: Callable[[Sequence[LedgerEntry]], Body | None]
-    ) -> int | None:
-        """Append what ``draft`` makes of the history; return its number, or None if it makes nothing of it."""
+        self, bundle_id: str, actor: str, at_ns: int, draft: Callable[[Sequence[LedgerEntry]], tuple[Said, Body | None]]
+    ) -> tuple[Said, int | None]:
+        """Append what ``draft`` makes of the history; return what it says, and the entry's number if there is one."""
         for attempt in range(ATTEMPTS):
             if attempt:
                 time.sleep(random.uniform(0, 0.01 * min(attempt, 10)))  # noqa: S311 -- spreads writers, guards nothing
-            entries, tip = self._read(bundle_id)
-            body = draft(entries)
+            entries, tip, lags = self._read(bundle_id)
+            said, body = draft(entries)
+            if tip and lags:
+                self._move_head(bundle_id, Head(seq=len(entries), entry=tip))
             if body is None:
-                if tip:
-                    self._move_head(bundle_id, Head(seq=len(entries), entry=tip))
-                return None
+                return said, None
             entry = LedgerEntry(
                 seq=len(entries) + 1, bundle=bundle_id, at_ns=at_ns, actor=actor, previous=tip, body=body
             )
@@ -141,13 +139,13 @@ class Ledger:
             except NameTakenError:
                 continue
             self._move_head(bundle_id, Head(seq=entry.seq, entry=digest_of(content)))
-            return entry.seq
+            return said, entry.seq
         raise ConflictError(
             f"The ledger of {bundle_id} is too busy: {ATTEMPTS} attempts to append lost their race. Try again."
         )
 
-    def _read(self, bundle_id: str) -> tuple[tuple[LedgerEntry, ...], str | None]:
-        """Return the verified entries and the digest of the last."""
+    def _read(self, bundle_id: str) -> tuple[tuple[LedgerEntry, ...], str | None, bool]:
+        """Return the verified entries, the digest of the last, and whether the head lags behind it."""
         # The head is read first: read last, it could be ahead of the list by another writer's entry.
         head = self._head(bundle_id)
         keys = sorted(self._store.list(f"ledger/{bundle_id}/"))
@@ -171,7 +169,19 @@ class Ledger:
                 f"{entry_key(bundle_id, head.seq)} is not what {head_key(bundle_id)} remembers; one of them "
                 f"was changed. {_REMEDY}"
             )
-        return tuple(entries), digests[-1] if digests else None
+        self._require_recent_head(bundle_id, head, len(entries))
+        return tuple(entries), digests[-1] if digests else None, _known(head) < len(entries)
+
+    def _require_recent_head(self, bundle_id: str, head: Head | None, count: int) -> None:
+        """Refuse a head that is further behind than a crash leaves it; others may have appended since it was read."""
+        if _known(head) < count - 1:
+            head = self._head(bundle_id)
+        if _known(head) < count - 1:
+            found = f"remembers entry {head.seq} only" if head else "is missing"
+            raise IntegrityError(
+                f"{head_key(bundle_id)} {found}, but there are {count} entries: a crash leaves it one behind at most, "
+                f"so it was removed or put back. {_REMEDY}"
+            )
 
     def _head(self, bundle_id: str) -> Head | None:
         found = self._store.get_versioned(head_key(bundle_id))
@@ -203,6 +213,11 @@ def entry_key(bundle_id: str, seq: int) -> str:
 def head_key(bundle_id: str) -> str:
     """Return the key that remembers the last entry of a bundle."""
     return f"heads/ledger/{bundle_id}"
+
+
+def _known(head: Head | None) -> int:
+    """Return how many entries a head knows of."""
+    return head.seq if head else 0
 
 
 def _parse_head(bundle_id: str, content: bytes) -> Head:

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, model_va
 
 from bundles.canonical import Digest, Document, Int64, Part, short_id
 from bundles.mm_types import MmConfig, MmRiskLimits
+from bundles.people import Note
 
 ArtifactId = Annotated[str, StringConstraints(pattern=r"^art_[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 """The name that the researcher gives; once bound to content it never changes."""
@@ -37,7 +38,7 @@ class Artifact(Document):
     kind: Literal["artifact"] = "artifact"
     schema_version: Literal[1] = 1
     id: ArtifactId
-    note: str = ""
+    note: Note = ""
     files: dict[str, BlobRef]
     parents: tuple[ArtifactId, ...] = ()
 

@@ -1,5 +1,8 @@
 """Check and promote: fetch what the ladder needs from the store, verified, and record what it decides.
 
+Nothing is decided while bytes that the bundle or a named evaluation rests on are lost or changed, and nothing is
+written unless the bundle moves.
+
 Promoting again to the stage where a bundle already is, on the same evidence, is what a rerun after a crash does: it
 finds the entry that was written and returns it. Nothing is recorded twice, whoever asks.
 """
@@ -17,8 +20,10 @@ from bundles.entries import BundleState, LedgerEntry, Promoted, fold
 from bundles.errors import AmbiguousIdError, IntegrityError, InvalidInputError, NotFoundError
 from bundles.evidence import Evaluation
 from bundles.gates import Check, GateResult, evaluate_gate
+from bundles.grounds import verify_grounds
 from bundles.ladder import Decision, Proposal, decide, statement_of
 from bundles.ledger import entry_key
+from bundles.people import read_note, read_person
 from bundles.policy import Policy
 from bundles.stages import STAGES
 
@@ -49,6 +54,7 @@ def check(
     """Decide as `promote` would, and write nothing."""
     proposal = _proposal(catalog, bundle, target, stage, evaluations, approvals, break_glass, notes)
     state = verified_state(catalog, proposal.bundle)
+    _verify_grounds(catalog, proposal)
     return _decide(catalog, proposal, state, catalog.policy(), catalog.roster(), now_ns)
 
 
@@ -88,28 +94,31 @@ def promote(
     """
     if not requested_by.strip():
         raise InvalidInputError("A promotion names who asks for it. Give a name.")
+    requested_by = read_person(requested_by)
     proposal = _proposal(catalog, bundle, target, stage, evaluations, approvals, break_glass, notes)
     verified_state(catalog, proposal.bundle)
+    _verify_grounds(catalog, proposal)
     policy, roster = catalog.policy(), catalog.roster()
-    catalog.keep_policy(policy)
-    catalog.put_blob(roster.canonical())
-
     stage_before = ""
 
-    def decide_on(state: BundleState) -> tuple[Decision, Promoted]:
+    def decide_on(state: BundleState) -> tuple[Decision, Promoted | None]:
         nonlocal stage_before
         stage_before = state.stage
         decision = _decide(catalog, proposal, state, policy, roster, now_ns)
+        if decision.decision != "promoted" or decision.repeats:
+            return decision, None
+        catalog.put_blob(roster.canonical())
+        catalog.keep_policy(policy)
         body = Promoted(
             from_stage=state.stage,
             statement=decision.statement,
             approvals=proposal.approvals,
             roster=roster.digest(),
-            notes=notes,
+            notes=proposal.notes,
         )
         return decision, body
 
-    decision, seq = catalog.ledger.promote(proposal.bundle, decide_on, actor=requested_by.strip(), at_ns=now_ns)
+    decision, seq = catalog.ledger.promote(proposal.bundle, decide_on, actor=requested_by, at_ns=now_ns)
     return Promotion(
         decision=decision.decision,
         stage=stage if decision.decision == "promoted" else stage_before,
@@ -208,7 +217,7 @@ def _proposal(
         evaluations=tuple(dict.fromkeys(_whole_id(catalog, name) for name in evaluations if name.strip())),
         approvals=tuple(approvals),
         break_glass=break_glass,
-        notes=notes,
+        notes=read_note(notes),
     )
 
 
@@ -232,6 +241,11 @@ def _decide(
     latest = [found.evaluation for kind in sorted(kinds) if (found := state.latest(kind))]
     records = _records(catalog, {*proposal.evaluations, *cited, *latest})
     return decide(proposal, state=state, records=records, policy=policy, roster=roster, now_ns=now_ns)
+
+
+def _verify_grounds(catalog: Catalog, proposal: Proposal) -> None:
+    records = _records(catalog, dict.fromkeys(proposal.evaluations))
+    verify_grounds(catalog, catalog.bundle(proposal.bundle), records.values())
 
 
 def _records(catalog: Catalog, names: Iterable[str]) -> dict[str, Evaluation]:

@@ -32,6 +32,11 @@ class DirectoryStore:
         """The address that `open_store` takes."""
         return self.root.absolute().as_uri()
 
+    def exists(self) -> bool:
+        """Tell whether the root is there."""
+        with self._failures_of(""):
+            return self._has_root()
+
     def get(self, key: str) -> bytes:
         """Return the content of a key, or raise NotFoundError."""
         content = self._read(key)
@@ -85,6 +90,7 @@ class DirectoryStore:
                 with os.scandir(folder) as entries:
                     names = sorted(entry.name + "/" * entry.is_dir() for entry in entries)
             except (FileNotFoundError, NotADirectoryError):
+                self._has_root()
                 return
         for name in names:
             key = path_prefix + name
@@ -100,7 +106,16 @@ class DirectoryStore:
             try:
                 return (self.root / check_key(key)).read_bytes()
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                self._has_root()
                 return None
+
+    def _has_root(self) -> bool:
+        """Tell whether the root is there; OSError if it is, or lies below, something that is no directory."""
+        try:
+            with os.scandir(self.root):
+                return True
+        except FileNotFoundError:
+            return False
 
     def _link(self, path: Path, content: bytes) -> bool:
         self._make_directory(path.parent)

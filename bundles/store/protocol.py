@@ -23,6 +23,9 @@ class ObjectStore(Protocol):
     def url(self) -> str:
         """The address that `open_store` takes."""
 
+    def exists(self) -> bool:
+        """Tell whether there is a store; False only where the first write would create it."""
+
     def get(self, key: str) -> bytes:
         """Return the content of a key, or raise NotFoundError."""
 

@@ -212,6 +212,13 @@ def test_roles(tmp_path: Path) -> None:
             load_roster(signers, roles)
     with pytest.raises(NotFoundError, match="none"):
         load_roster(tmp_path / "none")
+    roles.write_text("roles:\n  '\u3164': [risk]\n")
+    with pytest.raises(MalformedDocumentError, match=r"U\+3164"):
+        load_roster(signers, roles)
+    for text in ("", "\n", "# nobody yet\n"):
+        signers.write_text(text)
+        with pytest.raises(MalformedDocumentError, match="allowed_signers holds no key"):
+            load_roster(signers)
 
 
 def test_an_approval_is_typed_or_signed() -> None:

@@ -177,3 +177,9 @@ def test_refuses_text_that_is_no_document(text: bytes, reason: str) -> None:
 def test_a_manifest_of_another_kind_is_refused() -> None:
     with pytest.raises(MalformedDocumentError):
         read_document(EdgeBundle, {"kind": "sor"}, "bundle")
+
+
+def test_text_that_is_not_unicode_is_named() -> None:
+    for value in ({"a": ["x", "bad \udc80"]}, {"bad \udc80": 1}, "bad \udc80"):
+        with pytest.raises(MalformedDocumentError, match=r"'bad \\udc80' is not valid Unicode"):
+            canonical_json(value)

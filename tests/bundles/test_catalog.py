@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bundles.canonical import digest_of
+from bundles.canonical import digest_of, short_id
 from bundles.catalog import Catalog, blob_key
 from bundles.errors import (
     AmbiguousIdError,
@@ -113,6 +113,10 @@ def test_an_artifact_id_never_moves(world: World) -> None:
         world.catalog.register_artifact("art_research", {"notes.md": b"# changed\n"})
     child = world.catalog.register_artifact("art_child", {}, parents=["art_research"])
     assert child.parents == ("art_research",)
+    before = sorted(world.store.list(""))
+    with pytest.raises(NameTakenError, match="art_research"):
+        world.catalog.register_artifact("art_research", {"other.md": b"never kept\n"}, note="other")
+    assert sorted(world.store.list("")) == before
     with pytest.raises(NotFoundError, match="art_none"):
         world.catalog.register_artifact("art_x", {}, parents=["art_none"])
     with pytest.raises(MalformedDocumentError, match="id: "):
@@ -215,3 +219,46 @@ def test_a_policy_is_in_force_once_installed(world: World) -> None:
     assert world.catalog.policy(f"pol_{digest[7:15]}") == stricter
     world.catalog.install_policy(default_policy())
     assert world.catalog.policy() == default_policy()
+
+
+def test_a_changed_reference_of_a_derived_id_is_tampering(world: World, tmp_path) -> None:
+    world.catalog.keep_policy(default_policy())
+    eval_id = world.evaluate("replay")
+    policy_id = short_id("pol", default_policy().digest())
+    for key, again in {
+        f"refs/policies/{policy_id}": lambda: world.catalog.keep_policy(default_policy()),
+        f"refs/datasets/{dataset().dataset_id}": lambda: world.catalog.register_dataset(dataset()),
+        f"refs/bundles/{world.bundle_id}": world.register,
+        f"refs/evaluations/{eval_id}": lambda: world.evaluate("replay"),
+    }.items():
+        path = tmp_path / "store" / key
+        content = path.read_bytes()
+        path.write_bytes(world.catalog.roster().digest().encode())
+        with pytest.raises(IntegrityError, match=key if "evaluations" not in key else blob_key(ROSTER.digest())):
+            again()
+        path.write_bytes(content)
+
+
+def test_a_lost_blob_that_something_refers_to_is_tampering(world: World, tmp_path) -> None:
+    record = world.catalog.evaluation(world.evaluate("replay"))
+    for digest, read in {
+        record.outputs["fills"].digest: lambda: world.catalog.blob(record.outputs["fills"].digest),
+        record.digest(): lambda: world.catalog.evaluations(world.bundle_id),
+        ROSTER.digest(): world.catalog.roster,
+    }.items():
+        (tmp_path / "store" / blob_key(digest)).unlink()
+        with pytest.raises(IntegrityError, match=rf"{blob_key(digest)} is missing .*Restore the store from a backup"):
+            read()
+
+
+@pytest.mark.parametrize("name", ["\u3164", ".", "x" * 255])
+def test_who_acts_has_a_name(world: World, name: str) -> None:
+    before = sorted(world.store.list(""))
+    evaluation = evaluation_of(world.bundle, "replay")
+    with pytest.raises(InvalidInputError, match="name of a person"):
+        world.catalog.register_bundle(bundle_of("sor"), author=name, now_ns=NOW_NS)
+    with pytest.raises(InvalidInputError, match="name of a person"):
+        world.catalog.record_evaluation(evaluation, outputs_of(evaluation), runner=name, now_ns=NOW_NS)
+    with pytest.raises(InvalidInputError, match="name of a person"):
+        world.promote("replay", requested_by=name)
+    assert sorted(world.store.list("")) == before

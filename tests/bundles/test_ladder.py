@@ -208,11 +208,6 @@ def somebody_approves_twice(case: Case) -> str:
     return "approves twice"
 
 
-def nobody_approves(case: Case) -> str:
-    case.extra_approvals.append(Approval(approver=" ", statement=digest_of(b""), at_ns=0))
-    return "an approval names nobody"
-
-
 def approval_of_something_else(case: Case) -> str:
     other = Statement(
         bundle=case.bundle.digest(),
@@ -252,7 +247,6 @@ DEFECTS: list[Callable[[Case], str]] = [
     unknown_target,
     author_approves,
     somebody_approves_twice,
-    nobody_approves,
     approval_of_something_else,
     forged_signature,
     signer_who_is_not_on_file,
@@ -411,7 +405,8 @@ def test_breaking_the_glass_skips_order_evidence_and_quorum() -> None:
         ([], [], "why", ["needs an approver"]),
         ([RITA], [], "why", ["holds none of the roles break-glass"]),
         ([], [OTTO], "why", ["is typed"]),
-        ([AUTHOR], [], "why", ["is the author"]),
+        ([AUTHOR], [], "why", ["is the author", "holds none of the roles"]),
+        ([], [AUTHOR], "", ["is the author", "is typed", "holds none of the roles", "needs notes"]),
     ],
 )
 def test_breaking_the_glass_needs_the_right_person_and_a_reason(approvers, typed, notes, texts) -> None:

@@ -244,7 +244,7 @@ def test_an_entry_that_the_ladder_does_not_allow_stops_everything_after(world: W
         notes="",
     )
     world.catalog.keep_policy(default_policy())
-    world.catalog.ledger._append(world.bundle_id, "mallory", NOW_NS, lambda _: forged)
+    world.catalog.ledger._append(world.bundle_id, "mallory", NOW_NS, lambda _: (None, forged))
     assert world.catalog.ledger.state(world.bundle_id).stage == "replay"
     shadow = world.evaluate("shadow", number=5)
     with pytest.raises(IntegrityError, match=r"does not allow this promotion.*traps 1 == 0"):
