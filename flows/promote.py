@@ -15,7 +15,7 @@ from prefect.input import RunInput
 from pydantic import BaseModel, Field
 
 from bundles.approvals import NAMESPACE, Approval, Statement
-from bundles.errors import RefusedError
+from bundles.errors import InvalidInputError, RefusedError
 from bundles.ladder import Decision
 from flows.outcome import completed, failed
 from tasks.promotion import check_promotion, record_promotion
@@ -93,7 +93,12 @@ def promote(
         answer = _ask(form, timeout_s=round(wait_hours * 3600), key=f"approval-{asked}-{_short(decision.statement)}")
         if answer.decision == "deny":
             return _denied(answer, bundle, stage)
-        approval = _approval(answer, decision.statement)
+        try:
+            approval = _approval(answer, decision.statement)
+        except InvalidInputError as error:
+            objection = str(error)
+            get_run_logger().warning("This answer does not count:\n%s", objection)
+            continue
         after = check_promotion(*request, [*approvals, approval], notes=notes, store=store)
         without = check_promotion(*request, approvals, notes=notes, store=store)
         if after.decision == "refused" and without.decision == "pending":
