@@ -18,6 +18,20 @@ from sequence.cli.layout import one_line, plain
 _INTERRUPTED: Final = "Interrupted."
 
 
+class OutputLostError(Exception):
+    """Standard output took nothing more; the text says why."""
+
+
+def put(text: str) -> None:
+    """Print on stdout; a reader that went away is left to click, which ends the command quietly."""
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputLostError(error.strerror or type(error).__name__) from error
+
+
 def exit_code_of(run: Callable[[], object], *, as_json: bool) -> int:
     """Run a command and return its exit code; errors are told, not raised."""
     for stream in (sys.stdout, sys.stderr):
@@ -65,7 +79,7 @@ def _report(error: Exception, as_json: bool) -> int:
     unmet: tuple[str, ...] = getattr(known, "unmet", ())
     code = known.exit_code if isinstance(known, LadderError) else 1
     message = str(known)
-    lost = _lost_output()
+    lost = _lost_output(error)
     if lost is not None:
         code, message = 1, f"Standard output cannot be written: {lost}. Make room, or send the output elsewhere."
     elif not isinstance(known, LadderError):
@@ -96,17 +110,21 @@ def _known(error: Exception) -> Exception:
     return error
 
 
-def _lost_output() -> str | None:
-    """Say why stdout takes nothing (a full disk keeps what was printed in the buffer), and drop what is left."""
+def _lost_output(error: Exception) -> str | None:
+    """Say why stdout takes nothing, if so, and drop what is left in its buffer."""
+    reason = str(error) if isinstance(error, OutputLostError) else None
     try:
         sys.stdout.flush()
-    except OSError as error:
+    except OSError as again:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return error.strerror or type(error).__name__
-    return None
+        return again.strerror or type(again).__name__
+    return reason
 
 
 def _tell(as_json: bool, kind: str, message: str, exit_code: int, unmet: Sequence[str]) -> None:
     if as_json:
         problem = {"kind": kind, "message": message, "exit_code": exit_code, "unmet": list(unmet)}
-        click.echo(dumps({"error": problem}))
+        try:
+            put(dumps({"error": problem}))
+        except OutputLostError as lost:
+            _report(lost, as_json=False)

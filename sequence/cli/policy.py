@@ -53,7 +53,8 @@ def install(session: Session, file: Path) -> None:
 @pass_session
 def roster(session: Session, allowed_signers: Path | None, roles: Path | None) -> None:
     """Show the roster in force; with an OpenSSH ALLOWED_SIGNERS file, put that one into force."""
-    from bundles.approvals import load_roster, same_person
+    from bundles.approvals import load_roster
+    from bundles.people import same_person
 
     if allowed_signers is not None:
         session.catalog.install_roster(load_roster(allowed_signers, roles))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from sequence.cli.failures import dumps
+from sequence.cli.failures import dumps, put
 from sequence.cli.layout import one_line, plain
 
 if TYPE_CHECKING:
@@ -50,10 +50,10 @@ class Session:
     def emit(self, document: Mapping[str, Any] | Sequence[Any], lines: Iterable[str]) -> None:
         """Print the result: one JSON document under ``--json``, lines for people otherwise."""
         if self.json:
-            click.echo(dumps(document))
+            put(dumps(document))
         else:
             for line in lines:
-                click.echo(one_line(line))
+                put(one_line(line))
 
     def say(self, text: str) -> None:
         """Tell the user something on stderr."""

@@ -10,6 +10,7 @@ import pytest
 
 from bundles.errors import IntegrityError, NotFoundError
 from evals.errors import TapeError
+from evals.market.captures import json_document
 from evals.market.datasets import build_dataset, list_symbols, load_dataset
 from evals.market.schema import ASK, BID, CLEAR
 from evals.market.synthetic import synthetic_tape
@@ -104,3 +105,42 @@ def test_files_in_the_wrong_folder_are_refused(tmp_path: Path) -> None:
     folder.rename(folder.with_name("date=yesterday"))
     with pytest.raises(TapeError, match="not a UTC day"):
         list_symbols(tmp_path)
+
+
+def test_a_file_under_another_day_is_refused(tmp_path: Path) -> None:
+    (path,) = write_tape(tmp_path, synthetic_tape(1, duration_s=2, start_ns=20_000 * DAY_NS))
+    sound = build_dataset(tmp_path, "synthetic", "BTC-USD")
+    wrong = path.parent.with_name("date=2030-01-01")
+    path.parent.rename(wrong)
+    expected = r"date=2030-01-01.*under the UTC day 2030-01-01, but its rows are of 2024-10-04\."
+    with pytest.raises(TapeError, match=expected):
+        build_dataset(tmp_path, "synthetic", "BTC-USD")
+    moved = sound.partitions[0].model_copy(update={"key": sound.partitions[0].key.replace("2024-10-04", "2030-01-01")})
+    with pytest.raises(TapeError, match=expected):
+        load_dataset(tmp_path, sound.model_copy(update={"partitions": (moved,)}))
+
+
+def test_rows_of_another_day_are_refused(tmp_path: Path) -> None:
+    tape = synthetic_tape(1, duration_s=4, start_ns=20_001 * DAY_NS - 2 * 10**9)
+    first, second = write_tape(tmp_path, tape)
+    second.unlink()
+    second.parent.rmdir()
+    first.write_bytes(encode(tape.events, tape.info))
+    with pytest.raises(TapeError, match=r"its rows are of 2024-10-04 to 2024-10-05\."):
+        build_dataset(tmp_path, "synthetic", "BTC-USD")
+
+
+def test_a_folder_in_place_of_a_tape_is_refused(tmp_path: Path) -> None:
+    tape = synthetic_tape(1, duration_s=2)
+    (path,) = write_tape(tmp_path, tape)
+    path.unlink()
+    path.mkdir()
+    for attempt in (lambda: build_dataset(tmp_path, "synthetic", "BTC-USD"), lambda: write_tape(tmp_path, tape)):
+        with pytest.raises(TapeError, match="cannot be read"):
+            attempt()
+
+
+def test_json_that_is_nested_without_end_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(TapeError, match=r"deep\.json is not a readable JSON"):
+        json_document(tmp_path / "deep.json")
