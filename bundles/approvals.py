@@ -22,8 +22,7 @@ from pydantic import Field, model_validator
 from bundles.canonical import Digest, Document, Int64, Part
 from bundles.errors import InvalidInputError, MalformedDocumentError, NotFoundError
 from bundles.manifests import Name
-from bundles.people import Note, PersonName, read_person
-from bundles.people import same_person as same_person  # noqa: PLC0414 -- who shows a roster compares names too
+from bundles.people import Note, PersonName, read_person, same_person
 from bundles.yaml_documents import read_yaml
 
 NAMESPACE: Final = "sequence-promotion"
