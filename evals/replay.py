@@ -1,7 +1,7 @@
 """Replay: run a bundle over recorded market data and record what came out under a digest that anyone can reproduce.
 
 The result digest is SHA-256 over: status, seed, every fill, every action with its outcome, every equity sample, the
-final account and the fuel of every callback (by bucket). Logs and timings are not part of it.
+final accounts and the fuel of every callback (by bucket). Logs and timings are not part of it.
 """
 
 from __future__ import annotations
@@ -9,66 +9,64 @@ from __future__ import annotations
 import hashlib
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import Field, JsonValue
+from pydantic import JsonValue
 
-from bundles.canonical import Document, Int64, digest_of, short_id
+from bundles.canonical import digest_of, short_id
 from bundles.errors import InvalidInputError
 from bundles.evidence import Coverage, EngineFingerprint, Evaluation, EvaluationInputs, RunStatus
 from bundles.manifests import BlobRef, EdgeBundle
 from evals.engine.fingerprint import engine_digest
-from evals.errors import AlgoFailure, TapeError
+from evals.engine.settings import ReplaySettings
+from evals.errors import AlgoFailure
 
 if TYPE_CHECKING:
     from bundles.catalog import Catalog
     from bundles.mm_types import MmConfig, MmRiskLimits
-    from evals.engine.layout import Records
+    from evals.engine.layout import Int64s, Records
+    from evals.engine.logs import RowFile, RunLogs
     from evals.engine.simulation import Outcome
-    from evals.market.tape import Tape
+    from evals.market.schema import Instrument
+    from evals.market.source import TapeSource
     from evals.wasm.host import LogLine
 
 ENGINE_NAME: Final = "kernel-replay"
-ENGINE_VERSION: Final = "1"
-
-_Nanoseconds = Annotated[Int64, Field(ge=0, lt=3_600_000_000_000)]
-
-
-class ReplaySettings(Document):
-    """How a replay is run. Latencies are one way: entry from the algo to the exchange, response back."""
-
-    place_entry_ns: _Nanoseconds = 1_000_000
-    cancel_entry_ns: _Nanoseconds = 1_000_000
-    amend_entry_ns: _Nanoseconds = 1_000_000
-    place_response_ns: _Nanoseconds = 1_000_000
-    cancel_response_ns: _Nanoseconds = 1_000_000
-    amend_response_ns: _Nanoseconds = 1_000_000
-    fuel_per_callback: Annotated[Int64, Field(gt=0, lt=2**53)] = 10_000_000
-    memory_limit_bytes: Annotated[int, Field(ge=2**20, le=2**30, multiple_of=65_536)] = 64 * 2**20
-    capital_1e9: Annotated[Int64, Field(gt=0)] = 100_000_000_000_000
-    equity_interval_ns: Annotated[Int64, Field(ge=1_000_000)] = 1_000_000_000
-    wall_clock_limit_s: Annotated[int, Field(gt=0, le=86_400)] = 3_600
-
+ENGINE_VERSION: Final = "2"
 
 @dataclass(frozen=True)
 class ReplayResult:
-    """What one run showed. The arrays have the dtypes FILL_LOG, ORDER_LOG and EQUITY_LOG of `evals.engine.layout`."""
+    """What one run showed."""
 
     status: RunStatus
     detail: str
     result_digest: str
     metrics: dict[str, int | float | None]
     coverage: Coverage
-    fills: Records
-    orders: Records
-    equity: Records
+    rows: dict[str, RowFile]
+    """The run's logs by name: ``fills``, ``orders`` and ``equity``."""
     timings: dict[str, float]
     """Seconds of ``prepare`` (module and kernels) and ``run``, and ``events_per_s``; never part of the evidence."""
     logs: tuple[LogLine, ...]
+
+    @property
+    def fills(self) -> Records:
+        """All fills, rows of FILL_LOG in `evals.engine.layout`."""
+        return self.rows["fills"].load()
+
+    @property
+    def orders(self) -> Records:
+        """All actions, rows of ORDER_LOG."""
+        return self.rows["orders"].load()
+
+    @property
+    def equity(self) -> Records:
+        """All equity samples, rows of EQUITY_LOG."""
+        return self.rows["equity"].load()
 
 
 def engine_fingerprint() -> EngineFingerprint:
@@ -83,54 +81,54 @@ def engine_fingerprint() -> EngineFingerprint:
 
 def run_replay(
     wasm: bytes,
-    tape: Tape,
+    tape: TapeSource | Sequence[TapeSource],
     *,
     config: MmConfig,
     risk: MmRiskLimits,
     settings: ReplaySettings | None = None,
     seed: int = 42,
     progress: Callable[[str], None] | None = None,
+    trace: Int64s | None = None,
 ) -> ReplayResult:
-    """Run an algo over a tape.
+    """Run an algo over a tape, or over several as one timeline.
+
+    With several tapes, symbols are numbered 1, 2, ... as they are first listed, and the first venue listed of a symbol
+    is the one whose book on_book shows. ``trace`` has rows of (time, entry, response) in ns for recorded latencies.
 
     An algo that breaks does not raise: the run has the status ``failed`` then, and what happened until that moment.
 
     Raises:
         InvalidModuleError: if the bytes are not an algo.
-        TapeError: if the tape is empty or not in receive order.
+        TapeError: if a tape is empty or not in receive order.
+        InvalidInputError: for tapes that do not go together.
 
     """
     # Numba and wasmtime load only when something is run: the command starts without them.
-    from evals.engine.simulation import Latencies, nothing_happened, simulate  # noqa: PLC0415
+    from evals.engine.logs import RunLogs  # noqa: PLC0415
+    from evals.engine.markets import market_of  # noqa: PLC0415
+    from evals.engine.simulation import Simulation, nothing_happened  # noqa: PLC0415
     from evals.wasm.host import Instance  # noqa: PLC0415
 
     settings = settings or ReplaySettings()
-    if len(tape.events) == 0:
-        raise TapeError("The tape is empty: there is nothing to replay. Choose a window that holds data.")
     started = time.perf_counter()
+    market = market_of(tape if isinstance(tape, Sequence) else (tape,))
+    logs = RunLogs()
+    instruments = tuple(place.instrument for place in market.assets)
     try:
         instance = Instance(
-            wasm, fuel_per_callback=settings.fuel_per_callback, memory_limit_bytes=settings.memory_limit_bytes
+            wasm,
+            fuel_per_callback=settings.fuel_per_callback,
+            memory_limit_bytes=settings.memory_limit_bytes,
+            symbols=len(market.symbols),
+            assets=len(market.assets),
         )
     except AlgoFailure as failure:
-        return _result(nothing_happened(failure), tape, settings, seed, time.perf_counter() - started, ())
-    instance.write_config(config, int(tape.events["receive_ns"][0]))
-    latencies = Latencies(
-        (settings.place_entry_ns, settings.cancel_entry_ns, settings.amend_entry_ns),
-        (settings.place_response_ns, settings.cancel_response_ns, settings.amend_response_ns),
-    )
-    outcome = simulate(
-        instance,
-        tape.events,
-        tape.info.instrument,
-        risk,
-        latencies,
-        equity_interval_ns=settings.equity_interval_ns,
-        fuel_per_callback=settings.fuel_per_callback,
-        wall_clock_limit_s=settings.wall_clock_limit_s,
-        progress=None if progress is None else lambda done: progress(f"Replayed {done:.0%}"),
-    )
-    return _result(outcome, tape, settings, seed, time.perf_counter() - started, instance.logs())
+        outcome = nothing_happened(failure)
+        return _result(outcome, logs, instruments, settings, seed, time.perf_counter() - started, ())
+    simulation = Simulation(instance, market, risk, settings, seed, logs, trace)
+    instance.write_config(config, simulation.first_ns)
+    outcome = simulation.run(None if progress is None else lambda rows: progress(f"Replayed {rows:,} events"))
+    return _result(outcome, logs, instruments, settings, seed, time.perf_counter() - started, instance.logs())
 
 
 def evaluate_replay(
@@ -172,7 +170,7 @@ def evaluate_replay(
     if progress is not None:
         progress(f"Replaying {manifest.bundle_id} on {dataset}")
     result = _run(catalog, inputs, settings, data_root, progress)
-    outputs = {name: _parquet(getattr(result, name)) for name in ("fills", "orders", "equity")}
+    outputs = {name: _parquet(rows) for name, rows in result.rows.items()}
     evaluation = Evaluation(
         inputs=inputs,
         status=result.status,
@@ -245,7 +243,13 @@ def _as_json(settings: ReplaySettings) -> dict[str, JsonValue]:
 
 
 def _result(
-    outcome: Outcome, tape: Tape, settings: ReplaySettings, seed: int, seconds: float, logs: tuple[LogLine, ...]
+    outcome: Outcome,
+    logs: RunLogs,
+    instruments: tuple[Instrument, ...],
+    settings: ReplaySettings,
+    seed: int,
+    seconds: float,
+    lines: tuple[LogLine, ...],
 ) -> ReplayResult:
     status: RunStatus = "interrupted" if outcome.interrupted else "failed" if outcome.failure else "completed"
     detail = str(outcome.failure or "")
@@ -254,45 +258,35 @@ def _result(
     return ReplayResult(
         status=status,
         detail=detail,
-        result_digest=_result_digest(status, seed, outcome),
-        metrics=_metrics(outcome, tape, settings),
-        coverage=_coverage(tape),
-        fills=outcome.fills,
-        orders=outcome.orders,
-        equity=outcome.equity,
+        result_digest=_result_digest(status, seed, outcome, logs),
+        metrics=_metrics(outcome, logs, instruments, settings),
+        coverage=Coverage(
+            first_ns=outcome.first_ns, last_ns=outcome.last_ns, events=outcome.rows, packets=outcome.packets
+        ),
+        rows=logs.files,
         timings={
             "prepare": seconds - outcome.run_s,
             "run": outcome.run_s,
-            "events_per_s": len(tape.events) / outcome.run_s if outcome.run_s else 0.0,
+            "events_per_s": outcome.rows / outcome.run_s if outcome.run_s else 0.0,
         },
-        logs=logs,
+        logs=lines,
     )
 
 
-def _coverage(tape: Tape) -> Coverage:
-    from evals.market.schema import LAST_OF_PACKET  # noqa: PLC0415
-
-    events = tape.events
-    ends = events["flags"] & LAST_OF_PACKET > 0
-    return Coverage(
-        first_ns=int(events["receive_ns"][0]),
-        last_ns=int(events["receive_ns"][-1]),
-        events=len(events),
-        packets=int(ends.sum()) + int(not ends[-1]),
-    )
-
-
-def _metrics(outcome: Outcome, tape: Tape, settings: ReplaySettings) -> dict[str, int | float | None]:
+def _metrics(
+    outcome: Outcome, logs: RunLogs, instruments: tuple[Instrument, ...], settings: ReplaySettings
+) -> dict[str, int | float | None]:
     from evals.engine.gateway import fuel_of_bucket  # noqa: PLC0415
     from evals.metrics import Measured, compute  # noqa: PLC0415
 
     run = outcome.run
+    assets = outcome.assets
     return compute(
         Measured(
-            fills=outcome.fills,
-            orders=outcome.orders,
-            equity=outcome.equity,
-            instrument=tape.info.instrument,
+            fills=logs.files["fills"].load(),
+            orders=logs.files["orders"].load(),
+            equity=logs.files["equity"].load(),
+            instrument=instruments[0],
             capital_1e9=settings.capital_1e9,
             trapped=outcome.failure is not None,
             callbacks=int(run["callbacks"]),
@@ -300,29 +294,31 @@ def _metrics(outcome: Outcome, tape: Tape, settings: ReplaySettings) -> dict[str
             fuel_of_bucket=fuel_of_bucket,
             fuel_max=int(run["fuel_max"]),
             duration_ns=int(run["last_ns"] - run["first_ns"]),
-            both_sides_ns=int(run["both_sides_ns"]),
-            at_touch_ns=int(run["at_touch_ns"]),
-            max_abs_position_1e8=int(run["max_abs_position_1e8"]),
+            both_sides_ns=int(assets["both_sides_ns"].sum()),
+            at_touch_ns=int(assets["at_touch_ns"].sum()),
+            max_abs_position_1e8=int(outcome.symbols["max_abs_position_1e8"].max()),
         )
     )
 
 
-def _result_digest(status: str, seed: int, outcome: Outcome) -> str:
+def _result_digest(status: str, seed: int, outcome: Outcome, logs: RunLogs) -> str:
     digest = hashlib.sha256(f"{ENGINE_NAME} {ENGINE_VERSION} {status} {seed}\n".encode())
-    for array in (outcome.fills, outcome.orders, outcome.equity, outcome.account, outcome.fuel_counts):
-        content = array.tobytes()
-        digest.update(f"{len(content)}\n".encode())
-        digest.update(content)
+    for name, rows in logs.files.items():
+        digest.update(f"{name} {len(rows)}\n".encode() + rows.digest())
+    for content in (outcome.symbols["account"].tobytes(), outcome.fuel_counts.tobytes()):
+        digest.update(f"{len(content)}\n".encode() + content)
     return f"sha256:{digest.hexdigest()}"
 
 
-def _parquet(records: Records) -> bytes:
-    """Write a structured array as parquet: the same records give the same bytes."""
+def _parquet(rows: RowFile) -> bytes:
+    """Write a log as parquet: the same rows give the same bytes."""
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    names: tuple[str, ...] = records.dtype.names or ()
-    table: Any = pa.table({name: pa.array(records[name].copy()) for name in names})
+    names: tuple[str, ...] = rows.dtype.names or ()
+    schema = pa.schema([(name, pa.from_numpy_dtype(rows.dtype[name])) for name in names])
     sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd", version="2.6")
+    with pq.ParquetWriter(sink, schema, compression="zstd", version="2.6") as writer:
+        for piece in rows.pieces():
+            writer.write_table(pa.table({name: pa.array(piece[name].copy()) for name in names}, schema=schema))
     return sink.getvalue()

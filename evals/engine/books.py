@@ -1,152 +1,127 @@
-"""Order books as sorted arrays, best level last, with room at both ends: a change moves only its shorter side."""
+"""Order books: a window of ticks around the market as plain arrays, with bitmaps to find the next level; the rest far.
+
+A price that lies in the window and on a tick costs one array access, whatever the depth of the book. The best 20
+levels are kept in view, so that each change tells what an algo that sees 20 levels has to be told (`LAYOUT.CHANGE`).
+"""
 
 from __future__ import annotations
 
+from evals.engine.far import (
+    NO_KEY,
+    clear_far,
+    far_at,
+    far_holds,
+    far_locate,
+    note_far_best,
+    set_far,
+)
 from evals.engine.kernel import kernel
-from evals.engine.layout import LEVEL, Record
-from evals.engine.tables import level_at, move_bytes
+from evals.engine.layout import CLEARED, INSERTED, REMOVED, RESIZED, UNSEEN, WINDOW, Record
+from evals.engine.tables import get_word, highest_bit, set_word
+from evals.wasm.abi import BOOK_LEVELS
 
-_NEAR_TOP = 8
-_WHOLE_SIDE = 1 << 30
-_LEVEL_BYTES = LEVEL.itemsize
-
-
-@kernel
-def lacks_room(book: Record, room: int) -> bool:
-    """Return whether fewer than ``room`` levels fit at some end."""
-    for side in range(2):
-        if book.first[side] < room or book.first[side] + book.depth[side] + room > book.capacity:
-            return True
-    return False
+_WORDS = WINDOW // 64
+_SUMMARY = _WORDS // 64
+_MARGIN = WINDOW // 8
+_PATIENCE = 256
+_LAST = BOOK_LEVELS - 1
 
 
 @kernel
-def _move(book: Record, side: int, target: int, source: int, count: int) -> None:
-    """Move ``count`` levels of a side."""
-    if count > 0:
-        base = book.levels + side * book.capacity * _LEVEL_BYTES
-        move_bytes(base + target * _LEVEL_BYTES, base + source * _LEVEL_BYTES, count * _LEVEL_BYTES)
+def tick_of(book: Record, px_1e9: int) -> int:
+    """Return the tick of a price; -1 if it is not on one.
+
+    The quotient is taken in floating point and corrected: exact below 2^53, and checked by multiplication above.
+    """
+    tick = int(px_1e9 * book.ticks_per_1e9)
+    rest = px_1e9 - tick * book.tick_size_1e9
+    if rest == 0:
+        return tick
+    if rest == book.tick_size_1e9:
+        return tick + 1
+    if rest == -book.tick_size_1e9:
+        return tick - 1
+    return -1
 
 
 @kernel
-def best_at(book: Record, side: int) -> int:
-    """Return the index of the best level of a side; below ``first`` if the side is empty."""
-    return book.first[side] + book.depth[side] - 1  # type: ignore[no-any-return]
+def _index(book: Record, side: int, px_1e9: int) -> int:
+    """Return the index of a price in the window of a side; -1 if it is far."""
+    tick = tick_of(book, px_1e9)
+    if tick < 0:
+        return -1
+    at = tick * (1 - 2 * side) - book.base[side]
+    return at if 0 <= at < WINDOW else -1
 
 
 @kernel
-def locate(book: Record, side: int, px_1e9: int) -> int:
-    """Return the index of a price on a side if it is there, else the index that it would take."""
-    first = book.first[side]
+def _key_at(book: Record, side: int, at: int) -> int:
+    return (book.base[side] + at) * book.tick_size_1e9  # type: ignore[no-any-return]
+
+
+@kernel
+def _note_level(book: Record, side: int, at: int, exists: int) -> None:
+    """Set or clear the bits of an index of the window; without a branch, as nothing would predict it."""
+    word = side * _WORDS + (at >> 6)
+    bit = 1 << (at & 63)
+    bits = (get_word(book.words, word) & ~bit) | (-exists & bit)
+    set_word(book.words, word, bits)
+    up = side * _SUMMARY + (at >> 12)
+    bit = 1 << ((at >> 6) & 63)
+    set_word(book.summary, up, (get_word(book.summary, up) & ~bit) | (-(1 if bits != 0 else 0) & bit))
+
+
+@kernel
+def _next_in_window(book: Record, side: int, below: int) -> int:
+    """Return the largest index of a level below an index; -1 if there is none."""
+    if below <= 0:
+        return -1
+    at = below - 1
+    word = at >> 6
+    bits = get_word(book.words, side * _WORDS + word) & (((1 << (at & 63)) << 1) - 1)
+    if bits != 0:
+        return word * 64 + highest_bit(bits)  # type: ignore[no-any-return]
+    up = word >> 6
+    bits = get_word(book.summary, side * _SUMMARY + up) & ((1 << (word & 63)) - 1)
+    while bits == 0:
+        up -= 1
+        if up < 0:
+            return -1
+        bits = get_word(book.summary, side * _SUMMARY + up)
+    word = up * 64 + highest_bit(bits)
+    return word * 64 + highest_bit(get_word(book.words, side * _WORDS + word))  # type: ignore[no-any-return]
+
+
+@kernel
+def next_key(book: Record, side: int, key: int) -> int:
+    """Return the key of the best level that is worse than a key; NO_KEY if there is none."""
     sign = 1 - 2 * side
-    key = px_1e9 * sign
-    at = best_at(book, side)
-    last_linear = max(at - _NEAR_TOP, first - 1)
-    while at > last_linear:
-        here = level_at(book, side, at).px_1e9 * sign
-        if here < key:
-            return at + 1
-        if here == key:
-            return at
-        at -= 1
-    if at < first:
-        return first  # type: ignore[no-any-return]
-    above, step = at + 1, _NEAR_TOP
-    below = above - step
-    while below >= first and level_at(book, side, below).px_1e9 * sign >= key:
-        above = below
-        step *= 2
-        below = above - step
-    below = max(below, first - 1)
-    while above - below > 1:
-        middle = (above + below) // 2
-        if level_at(book, side, middle).px_1e9 * sign >= key:
-            above = middle
-        else:
-            below = middle
-    return above
-
-
-@kernel
-def holds(book: Record, side: int, at: int, px_1e9: int) -> bool:
-    """Return whether an index of a side holds a price."""
-    return at <= best_at(book, side) and level_at(book, side, at).px_1e9 == px_1e9
-
-
-@kernel
-def set_level(book: Record, side: int, px_1e9: int, sz_1e8: int) -> None:
-    """Set the absolute size of a level; 0 removes it. What we had taken from it is forgotten: the tape has spoken."""
-    at = locate(book, side, px_1e9)
-    d = best_at(book, side) - at
-    if holds(book, side, at, px_1e9):
-        if sz_1e8 > 0:
-            level_at(book, side, at).sz_1e8 = sz_1e8
-            level_at(book, side, at).taken_1e8 = 0
-            _mark(book, side, d, d + 1)
-        else:
-            _remove(book, side, at)
-            _mark(book, side, d, _WHOLE_SIDE)
-    elif sz_1e8 > 0:
-        at = _make_room(book, side, at)
-        level_at(book, side, at).px_1e9 = px_1e9
-        level_at(book, side, at).sz_1e8 = sz_1e8
-        level_at(book, side, at).taken_1e8 = 0
-        _mark(book, side, d + 1, _WHOLE_SIDE)
-
-
-@kernel
-def _remove(book: Record, side: int, at: int) -> None:
-    """Close the gap of a level from its shorter side."""
-    worse, better = at - book.first[side], best_at(book, side) - at
-    if worse < better:
-        _move(book, side, book.first[side] + 1, book.first[side], worse)
-        book.first[side] += 1
+    tick = tick_of(book, key * sign)
+    if tick >= 0:
+        below = tick * sign - book.base[side]
     else:
-        _move(book, side, at, at + 1, better)
-    book.depth[side] -= 1
+        # Not on a tick: round towards better.
+        below = -(-key // book.tick_size_1e9) - book.base[side]
+    at = _next_in_window(book, side, min(below, WINDOW))
+    near = _key_at(book, side, at) if at >= 0 else NO_KEY
+    if near >= book.far_best_key[side]:
+        return near
+    at = far_locate(book, side, key) - 1
+    if at < book.far_first[side]:
+        return near
+    return max(near, far_at(book, side, at).px_1e9 * sign)
 
 
 @kernel
-def _make_room(book: Record, side: int, at: int) -> int:
-    """Open a gap before the level at an index from its shorter side; return the gap's index."""
-    worse, better = at - book.first[side], best_at(book, side) + 1 - at
-    book.depth[side] += 1
-    if worse < better:
-        book.first[side] -= 1
-        _move(book, side, book.first[side], book.first[side] + 1, worse)
-        return at - 1
-    _move(book, side, at + 1, at, better)
-    return at
-
-
-@kernel
-def _mark(book: Record, side: int, first_depth: int, end_depth: int) -> None:
-    book.changed[side, 0] = min(book.changed[side, 0], first_depth)
-    book.changed[side, 1] = max(book.changed[side, 1], end_depth)
-
-
-@kernel
-def clear(book: Record) -> None:
-    """Remove every level."""
-    for side in range(2):
-        book.depth[side] = 0
-        book.changed[side, 0] = 0
-        book.changed[side, 1] = _WHOLE_SIDE
-
-
-@kernel
-def size_at(book: Record, side: int, px_1e9: int) -> int:
-    """Return the displayed size at a price; 0 without such a level."""
-    at = locate(book, side, px_1e9)
-    if holds(book, side, at, px_1e9):
-        return level_at(book, side, at).sz_1e8  # type: ignore[no-any-return]
-    return 0
+def best_key(book: Record, side: int) -> int:
+    """Return the key of the best level; NO_KEY if the side is empty."""
+    return book.top[side, 0] if book.depth[side] > 0 else NO_KEY
 
 
 @kernel
 def best_px(book: Record, side: int) -> int:
     """Return the best price of a side; 0 if the side is empty."""
-    return level_at(book, side, best_at(book, side)).px_1e9 if book.depth[side] > 0 else 0
+    return book.top[side, 0] * (1 - 2 * side) if book.depth[side] > 0 else 0
 
 
 @kernel
@@ -154,17 +129,208 @@ def mid_px(book: Record) -> int:
     """Return the mid as the SDK computes it (integer mean of the best prices); 0 if a side is empty."""
     if book.depth[0] == 0 or book.depth[1] == 0:
         return 0
-    return (best_px(book, 0) + best_px(book, 1)) // 2
+    return (book.top[0, 0] - book.top[1, 0]) // 2
 
 
 @kernel
-def available(book: Record, side: int, limit_px_1e9: int, enough_1e8: int) -> int:
-    """Return the size that may still be taken at prices up to a limit; stops counting at ``enough_1e8``."""
-    sign = 1 - 2 * side
-    total, at = 0, best_at(book, side)
-    while (
-        at >= book.first[side] and total < enough_1e8 and level_at(book, side, at).px_1e9 * sign >= limit_px_1e9 * sign
-    ):
-        total += level_at(book, side, at).sz_1e8 - level_at(book, side, at).taken_1e8
-        at -= 1
+def size_at(book: Record, side: int, px_1e9: int) -> int:
+    """Return the displayed size at a price; 0 without such a level."""
+    at = _index(book, side, px_1e9)
+    if at >= 0:
+        return get_word(book.sizes, side * WINDOW + at)  # type: ignore[no-any-return]
+    at = far_locate(book, side, px_1e9 * (1 - 2 * side))
+    return far_at(book, side, at).sz_1e8 if far_holds(book, side, at, px_1e9) else 0
+
+
+@kernel
+def left_at(book: Record, side: int, px_1e9: int) -> int:
+    """Return the displayed size of a level less what our orders took from it."""
+    at = _index(book, side, px_1e9)
+    if at >= 0:
+        return get_word(book.sizes, side * WINDOW + at) - get_word(book.taken, side * WINDOW + at)  # type: ignore[no-any-return]
+    level = far_at(book, side, far_locate(book, side, px_1e9 * (1 - 2 * side)))
+    return level.sz_1e8 - level.taken_1e8  # type: ignore[no-any-return]
+
+
+@kernel
+def take_at(book: Record, side: int, px_1e9: int, qty_1e8: int) -> None:
+    """Take displayed size; it stays taken until the tape sets the level again."""
+    at = _index(book, side, px_1e9)
+    if at >= 0:
+        word = side * WINDOW + at
+        set_word(book.taken, word, get_word(book.taken, word) + qty_1e8)
+        book.taken_levels = 1
+    else:
+        far_at(book, side, far_locate(book, side, px_1e9 * (1 - 2 * side))).taken_1e8 += qty_1e8
+
+
+@kernel
+def available(book: Record, side: int, limit_key: int, enough_1e8: int) -> int:
+    """Return the size that may still be taken at keys down to a limit; stops counting at ``enough_1e8``."""
+    total, key = 0, best_key(book, side)
+    while key >= limit_key and key > NO_KEY and total < enough_1e8:
+        total += left_at(book, side, key * (1 - 2 * side))
+        key = next_key(book, side, key)
     return total
+
+
+@kernel
+def set_level(book: Record, side: int, px_1e9: int, sz_1e8: int) -> None:
+    """Set the absolute size of a level; 0 removes it. What was taken from it is forgotten: the tape has spoken.
+
+    Afterwards ``change``, ``change_depth``, ``before_1e8`` and ``tail_*`` tell what happened.
+    """
+    if book.placed == 0:
+        _place(book, px_1e9)
+    sign = 1 - 2 * side
+    at = tick_of(book, px_1e9) * sign - book.base[side]
+    if 0 <= at < WINDOW and (at + book.base[side]) * sign > 0:
+        word = side * WINDOW + at
+        before = get_word(book.sizes, word)
+        set_word(book.sizes, word, sz_1e8)
+        _note_level(book, side, at, 1 if sz_1e8 > 0 else 0)
+        if book.taken_levels != 0:
+            set_word(book.taken, word, 0)
+    else:
+        before = set_far(book, side, px_1e9, sz_1e8)
+    book.before_1e8 = before
+    had, has = 1 if before > 0 else 0, 1 if sz_1e8 > 0 else 0
+    book.depth[side] += has - had
+    book.change = UNSEEN
+    key = px_1e9 * sign
+    if key < book.worst_key[side]:
+        return
+    if had == 0:
+        if has == 1:
+            _inserted(book, side, key)
+    elif has == 0:
+        _removed(book, side, key)
+    else:
+        d = 0
+        while book.top[side, d] > key:
+            d += 1
+        book.change = RESIZED
+        book.change_depth = d
+
+
+@kernel
+def _inserted(book: Record, side: int, key: int) -> None:
+    levels = book.top_levels[side]
+    if levels < BOOK_LEVELS:
+        book.top_levels[side] = levels + 1
+        d = levels
+    else:
+        d = _LAST
+    while d > 0 and book.top[side, d - 1] < key:
+        book.top[side, d] = book.top[side, d - 1]
+        d -= 1
+    book.top[side, d] = key
+    if book.top_levels[side] == BOOK_LEVELS:
+        book.worst_key[side] = book.top[side, _LAST]
+    book.change = INSERTED
+    book.change_depth = d
+    if d == 0:
+        _keep_in_window(book, side)
+
+
+@kernel
+def _removed(book: Record, side: int, key: int) -> None:
+    d = 0
+    while book.top[side, d] > key:
+        d += 1
+    levels = book.top_levels[side]
+    for i in range(d, levels - 1):
+        book.top[side, i] = book.top[side, i + 1]
+    book.tail_px_1e9 = 0
+    book.tail_sz_1e8 = 0
+    if book.depth[side] >= BOOK_LEVELS:
+        tail = next_key(book, side, book.worst_key[side])
+        book.top[side, _LAST] = tail
+        book.worst_key[side] = tail
+        book.tail_px_1e9 = tail * (1 - 2 * side)
+        book.tail_sz_1e8 = size_at(book, side, book.tail_px_1e9)
+    else:
+        book.top_levels[side] = levels - 1
+        book.worst_key[side] = NO_KEY
+    book.change = REMOVED
+    book.change_depth = d
+    if d == 0 and book.depth[side] > 0:
+        _keep_in_window(book, side)
+
+
+@kernel
+def clear(book: Record) -> None:
+    """Remove every level; the window is placed anew at the next price."""
+    for side in range(2):
+        at = _next_in_window(book, side, WINDOW)
+        while at >= 0:
+            set_word(book.sizes, side * WINDOW + at, 0)
+            set_word(book.taken, side * WINDOW + at, 0)
+            _note_level(book, side, at, 0)
+            at = _next_in_window(book, side, at)
+        book.depth[side] = 0
+        book.top_levels[side] = 0
+        book.worst_key[side] = NO_KEY
+        book.misplaced[side] = 0
+    clear_far(book)
+    book.wants_care = 0
+    book.placed = 0
+    book.taken_levels = 0
+    book.before_1e8 = 0
+    book.change = CLEARED
+
+
+@kernel
+def _place(book: Record, px_1e9: int) -> None:
+    """Place the windows of an empty book around a price."""
+    book.placed = 1
+    for side in range(2):
+        book.base[side] = px_1e9 // book.tick_size_1e9 * (1 - 2 * side) - WINDOW // 2
+
+
+@kernel
+def _keep_in_window(book: Record, side: int) -> None:
+    """Count how often the best level changes near an end of its window, or outside: a stray price does not move it."""
+    at = tick_of(book, book.top[side, 0] * (1 - 2 * side)) * (1 - 2 * side) - book.base[side]
+    if at < _MARGIN or at >= WINDOW - _MARGIN:
+        book.misplaced[side] += 1
+        if book.misplaced[side] > _PATIENCE:
+            book.wants_care = 1
+
+
+@kernel
+def move_window(book: Record, side: int) -> None:
+    """Place the window of a side around its best level; there is room for every level among the far ones."""
+    book.misplaced[side] = 0
+    if book.depth[side] == 0:
+        return
+    sign = 1 - 2 * side
+    at = _next_in_window(book, side, WINDOW)
+    while at >= 0:
+        word = side * WINDOW + at
+        px_1e9 = _key_at(book, side, at) * sign
+        set_far(book, side, px_1e9, get_word(book.sizes, word))
+        far_at(book, side, far_locate(book, side, px_1e9 * sign)).taken_1e8 = get_word(book.taken, word)
+        set_word(book.sizes, word, 0)
+        set_word(book.taken, word, 0)
+        _note_level(book, side, at, 0)
+        at = _next_in_window(book, side, at)
+    book.base[side] = book.top[side, 0] // book.tick_size_1e9 - 3 * WINDOW // 4
+    kept = book.far_first[side]
+    end = kept + book.far_depth[side]
+    for i in range(book.far_first[side], end):
+        level = far_at(book, side, i)
+        at = _index(book, side, level.px_1e9)
+        if at >= 0:
+            set_word(book.sizes, side * WINDOW + at, level.sz_1e8)
+            set_word(book.taken, side * WINDOW + at, level.taken_1e8)
+            _note_level(book, side, at, 1)
+        else:
+            keep = far_at(book, side, kept)
+            keep.px_1e9 = level.px_1e9
+            keep.sz_1e8 = level.sz_1e8
+            keep.taken_1e8 = level.taken_1e8
+            kept += 1
+    book.far_depth[side] = kept - book.far_first[side]
+    note_far_best(book, side)
+    book.taken_levels = 1

@@ -7,8 +7,20 @@ from evals.engine.accounting import book_fill
 from evals.engine.guest import write_fill, write_reject, write_state, write_unrealized
 from evals.engine.kernel import kernel
 from evals.engine.layout import MAX_ORDERS, Record
+from evals.engine.latency import entry_latency
+from evals.engine.orders import post
 from evals.engine.risk import count_order, loses_too_much, paused, refusal, refusal_code
-from evals.engine.tables import fill_at, get_word, order_at, request_at, set_word, slot_at
+from evals.engine.tables import (
+    asset_at,
+    fill_at,
+    get_word,
+    mail_at,
+    order_at,
+    set_word,
+    slot_at,
+    symbol_at,
+    symbol_of,
+)
 from evals.wasm import native
 from evals.wasm.abi import (
     ACKED,
@@ -20,10 +32,12 @@ from evals.wasm.abi import (
     INVALID_PARAMS,
     MARKET,
     MAX_ACTIONS,
+    MAX_MESSAGE_BYTES,
     NEW,
     PARTIAL,
     PENDING,
     POST_ONLY,
+    VENUE_BOOKS_AT,
     WASM_ACTIONS,
 )
 
@@ -60,7 +74,7 @@ def call(sim: Record, callback: int, arguments: int) -> bool:
     """Call the algo with the arguments that are in the value words; False if it broke."""
     run = sim.run
     set_word(sim.log, native.LOG_NOW, run.now_ns)
-    limit = sim.rules.fuel_per_callback
+    limit = sim.fuel_per_callback
     failure = native.call_guest(sim.host, callback, arguments, limit)
     used = limit - get_word(sim.host, native.FUEL_LEFT)
     run.callbacks += 1
@@ -86,58 +100,83 @@ def fail(sim: Record, failure: int, callback: int, fuel: int, value: int) -> boo
 
 @kernel
 def call_with_state(sim: Record, callback: int) -> bool:
-    """Call on_heartbeat or on_shutdown, which take the state."""
-    set_word(sim.host, native.VALUES, get_word(sim.host, native.STATE_WORD) * 8)
+    """Call on_heartbeat or on_shutdown, which take the state of the first symbol."""
+    set_word(sim.host, native.VALUES, symbol_at(sim, sim.primary).state_word * 8)
     return call(sim, callback, 1)
 
 
 @kernel
-def call_on_book(sim: Record) -> bool:
-    """Call on_book with the book and the state."""
-    set_word(sim.host, native.VALUES, get_word(sim.host, native.BOOK_WORD) * 8)
-    set_word(sim.host, native.VALUES + 2, get_word(sim.host, native.STATE_WORD) * 8)
+def call_on_book(sim: Record, asset: Record, symbol: Record) -> bool:
+    """Call on_book with a book and the state of its symbol."""
+    set_word(sim.host, native.VALUES, asset.book_word * 8)
+    set_word(sim.host, native.VALUES + 2, symbol.state_word * 8)
     return call(sim, native.ON_BOOK, 2)
 
 
 @kernel
-def _call_on_reject(sim: Record, order_id: int, code: int) -> bool:
-    write_reject(sim, order_id, code)
+def call_on_nbbo(sim: Record, symbol: Record) -> bool:
+    """Call on_nbbo with the snapshot, the venues' books and the state."""
+    set_word(sim.host, native.VALUES, get_word(sim.host, native.NBBO_WORD) * 8)
+    set_word(sim.host, native.VALUES + 2, VENUE_BOOKS_AT)
+    set_word(sim.host, native.VALUES + 4, symbol.state_word * 8)
+    return call(sim, native.ON_NBBO, 3)
+
+
+@kernel
+def call_on_message(sim: Record, index: int) -> bool:
+    """Call on_message with a message from another instance and the state of the first symbol."""
+    mail = mail_at(sim.mail, index)
+    at = get_word(sim.host, native.MAIL_WORD)
+    for word in range(MAX_MESSAGE_BYTES // 8):
+        set_word(sim.words, at + word, mail.text[word])
+    set_word(sim.host, native.VALUES, mail.sender)
+    set_word(sim.host, native.VALUES + 2, at * 8)
+    set_word(sim.host, native.VALUES + 4, mail.length)
+    set_word(sim.host, native.VALUES + 6, symbol_at(sim, sim.primary).state_word * 8)
+    return call(sim, native.ON_MESSAGE, 4)
+
+
+@kernel
+def _call_on_reject(sim: Record, symbol: Record, order_id: int, code: int) -> bool:
+    write_reject(sim, symbol, order_id, code)
     set_word(sim.host, native.VALUES, get_word(sim.host, native.EVENT_WORD) * 8)
     return call(sim, native.ON_REJECT, 1)
 
 
 @kernel
-def refresh_state(sim: Record) -> None:
+def refresh_state(sim: Record, symbol: Record) -> None:
     """Bring state and unrealised profit up to date before a callback; pause the algo if it has lost too much."""
-    run, rules = sim.run, sim.rules
-    _roll_session(sim)
-    write_state(sim)
-    if sim.known.position_1e8 != 0:
-        write_unrealized(sim)
-    if rules.max_daily_loss_1e9 > 0 and not paused(sim) and loses_too_much(sim):
-        run.paused_day = run.now_ns // _DAY_NS
-        for i in range(run.open_orders):
-            slot = slot_at(sim, sim.open_slots[i])
-            row = _log(sim, slot.order_id, CANCEL, 0, 0, 0, 0)
+    _roll_session(sim, symbol)
+    write_state(sim, symbol)
+    if symbol.known.position_1e8 != 0:
+        write_unrealized(sim, symbol)
+    if loses_too_much(sim, symbol) and not paused(sim, symbol):
+        symbol.paused_day = sim.run.now_ns // _DAY_NS
+        for i in range(symbol.open_orders):
+            slot = slot_at(symbol, symbol.open_slots[i])
+            asset = asset_at(sim, slot.asset)
+            row = _log(sim, asset, slot.order_id, CANCEL, 0, 0, 0, 0)
             order_at(sim, row).reason = layout.LOSS_PAUSE
-            _send(sim, CANCEL, sim.open_slots[i], row, 0, 0)
+            _send(sim, asset, symbol, CANCEL, symbol.open_slots[i], row, 0, 0)
 
 
 @kernel
-def _roll_session(sim: Record) -> None:
+def _roll_session(sim: Record, symbol: Record) -> None:
     """Begin a new session at UTC midnight of the algo's clock: its realised profit starts from zero."""
-    run, account = sim.run, sim.known
-    day = run.now_ns // _DAY_NS
-    if day != account.session_day:
-        account.session_day = day
+    account = symbol.known
+    since_ns = sim.run.now_ns - account.session_day * _DAY_NS
+    if since_ns >= _DAY_NS or since_ns < 0:
+        account.session_day = sim.run.now_ns // _DAY_NS
         account.session_1e9 = 0
-        run.state_dirty = 1
+        symbol.state_dirty = 1
 
 
 @kernel
-def take_actions(sim: Record, callback: int, send: int) -> bool:
-    """Act on what a callback returned; with ``send`` 0 only log it. False if it is not a list of actions."""
+def take_actions(sim: Record, asset: Record, callback: int, send: int) -> bool:
+    """Act on what a callback about an asset returned; with ``send`` 0 only log it. False if it is no list of actions."""
     count = _read_actions(sim, callback)
+    if count == 0:
+        return True
     refused = 0
     for i in range(max(count, 0)):
         order_id, px_1e9, qty_1e8, packed = sim.inbox[i, 0], sim.inbox[i, 1], sim.inbox[i, 2], sim.inbox[i, 3]
@@ -145,22 +184,65 @@ def take_actions(sim: Record, callback: int, send: int) -> bool:
             continue
         side = _signed_byte(packed)
         kind, order_type = (packed >> 8) & 0xFF, (packed >> 16) & 0xFF
-        row = _log(sim, order_id, kind, order_type, side, px_1e9, qty_1e8)
+        index = _target(sim, asset, kind, order_id, packed >> 24)
+        target = asset_at(sim, max(index, 0))
+        row = _log(sim, asset if index < 0 else target, order_id, kind, order_type, side, px_1e9, qty_1e8)
         if send == 0:
             order_at(sim, row).outcome = layout.NOT_SENT
             continue
-        code = _act(sim, row, order_id, kind, order_type, side, px_1e9, qty_1e8, packed >> 24)
+        if index < 0:
+            code = _refuse(sim, row, layout.OTHER_VENUE, BAD_VENUE)
+        else:
+            code = _act(sim, target, row, order_id, kind, order_type, side, px_1e9, qty_1e8)
         if code >= 0:
             sim.refused[refused, 0] = order_id
             sim.refused[refused, 1] = code
+            sim.refused[refused, 2] = asset.symbol if index < 0 else target.symbol
             refused += 1
             at = get_word(sim.host, native.ACTIONS_AT) // 8 + 1 + _ACTION_WORDS * i
             for word in range(_ACTION_WORDS):
                 set_word(sim.words, at + word, 0)
     for i in range(refused):
-        if not _call_on_reject(sim, sim.refused[i, 0], sim.refused[i, 1]):
+        symbol = symbol_at(sim, sim.refused[i, 2])
+        if not _call_on_reject(sim, symbol, sim.refused[i, 0], sim.refused[i, 1]):
             return False
     return count >= 0
+
+
+@kernel
+def _target(sim: Record, asset: Record, kind: int, order_id: int, targets: int) -> int:
+    """Return the asset that an action is about; -1 if this run does not have it.
+
+    Venue 0 is the symbol's first, symbol 0 the callback's. A cancel or amend finds its order wherever it is, first
+    among those of the callback's symbol.
+    """
+    venue_id, pool, symbol_id = targets & 0xFF, (targets >> 8) & 0xFF, (targets >> 16) & 0xFF
+    if kind == INTENT or pool != 0 or targets >> 24 != 0:
+        return -1
+    own = asset.symbol
+    if symbol_id != 0:
+        own = -1
+        for i in range(sim.symbol_count):
+            if symbol_at(sim, i).symbol_id == symbol_id or (sim.symbol_count == 1 and symbol_id == 1):
+                own = i
+        if own < 0:
+            return -1
+    if kind != NEW:
+        for n in range(sim.symbol_count):
+            symbol = symbol_at(sim, (own + n) % sim.symbol_count)
+            slot = _find_open(symbol, order_id)
+            if slot >= 0:
+                found = slot_at(symbol, slot).asset
+                return found if venue_id in (0, asset_at(sim, found).venue_id) else -1  # type: ignore[no-any-return]
+            if symbol_id != 0:
+                break
+    symbol = symbol_at(sim, own)
+    if venue_id == 0:
+        return symbol.home  # type: ignore[no-any-return]
+    for i in range(symbol.first_asset, symbol.first_asset + symbol.assets):
+        if asset_at(sim, i).venue_id == venue_id:
+            return i  # type: ignore[no-any-return]
+    return -1
 
 
 @kernel
@@ -194,7 +276,9 @@ def _signed_byte(packed: int) -> int:
 
 
 @kernel
-def _log(sim: Record, order_id: int, kind: int, order_type: int, side: int, px_1e9: int, qty_1e8: int) -> int:
+def _log(
+    sim: Record, asset: Record, order_id: int, kind: int, order_type: int, side: int, px_1e9: int, qty_1e8: int
+) -> int:
     run = sim.run
     row = run.orders
     run.orders = row + 1
@@ -208,26 +292,30 @@ def _log(sim: Record, order_id: int, kind: int, order_type: int, side: int, px_1
     order.side = side
     order.outcome = layout.IN_FLIGHT
     order.reject_code = -1
+    order.arrived_ns = 0
+    order.done_ns = 0
+    order.filled_1e8 = 0
+    order.reason = 0
+    order.asset = asset.index
     return row  # type: ignore[no-any-return]
 
 
 @kernel
-def _find_open(sim: Record, order_id: int) -> int:
-    for i in range(sim.run.open_orders):
-        index = sim.open_slots[i]
-        if slot_at(sim, index).order_id == order_id:
+def _find_open(symbol: Record, order_id: int) -> int:
+    for i in range(symbol.open_orders):
+        index = symbol.open_slots[i]
+        if slot_at(symbol, index).order_id == order_id:
             return index  # type: ignore[no-any-return]
     return -1
 
 
 @kernel
 def _act(
-    sim: Record, row: int, order_id: int, kind: int, order_type: int, side: int, px_1e9: int, qty_1e8: int, targets: int
+    sim: Record, asset: Record, row: int, order_id: int, kind: int, order_type: int, side: int, px_1e9: int, qty_1e8: int
 ) -> int:
     """Send one action or refuse it; return the reject code, -1 if it was sent or needs no answer."""
-    open_slot = _find_open(sim, order_id)
-    if kind == INTENT or targets & 0xFFFFFF != 0:
-        return _refuse(sim, row, layout.OTHER_VENUE, BAD_VENUE)
+    symbol = symbol_of(sim, asset)
+    open_slot = _find_open(symbol, order_id)
     if kind == CANCEL:
         if open_slot < 0:
             order = order_at(sim, row)
@@ -235,7 +323,7 @@ def _act(
             order.reason = layout.UNKNOWN_ORDER
             order.done_ns = order.decided_ns
         else:
-            _send(sim, CANCEL, open_slot, row, 0, 0)
+            _send(sim, asset, symbol, CANCEL, open_slot, row, 0, 0)
         return -1
     reason = _malformed(kind, order_type, side, px_1e9, qty_1e8)
     if reason == 0 and kind == NEW and open_slot >= 0:
@@ -245,18 +333,18 @@ def _act(
     if reason != 0:
         return _refuse(sim, row, reason, INVALID_PARAMS)
     if kind == AMEND:
-        order_type, side_index = slot_at(sim, open_slot).order_type, slot_at(sim, open_slot).side
+        order_type, side_index = slot_at(symbol, open_slot).order_type, slot_at(symbol, open_slot).side
     else:
         side_index = (1 - side) // 2
-    reason = refusal(sim, side_index, order_type, px_1e9, qty_1e8, open_slot)
-    if reason == 0 and kind == NEW and sim.run.open_orders == MAX_ORDERS:
+    reason = refusal(sim, asset, symbol, side_index, order_type, px_1e9, qty_1e8, open_slot)
+    if reason == 0 and kind == NEW and symbol.open_orders == MAX_ORDERS:
         reason = layout.TOO_MANY_ORDERS
     if reason != 0:
         return _refuse(sim, row, reason, refusal_code(reason))
-    count_order(sim)
+    count_order(sim, symbol)
     if kind == NEW:
-        open_slot = _open(sim, row, order_id, order_type, side_index, px_1e9, qty_1e8)
-    _send(sim, kind, open_slot, row, px_1e9, qty_1e8)
+        open_slot = _open(asset, symbol, row, order_id, order_type, side_index, px_1e9, qty_1e8)
+    _send(sim, asset, symbol, kind, open_slot, row, px_1e9, qty_1e8)
     return -1
 
 
@@ -285,13 +373,14 @@ def _refuse(sim: Record, row: int, reason: int, code: int) -> int:
 
 
 @kernel
-def _open(sim: Record, row: int, order_id: int, order_type: int, side: int, px_1e9: int, qty_1e8: int) -> int:
+def _open(
+    asset: Record, symbol: Record, row: int, order_id: int, order_type: int, side: int, px_1e9: int, qty_1e8: int
+) -> int:
     """Take a free slot for a new order; it is PENDING until the exchange answers."""
-    run = sim.run
     index = 0
-    while slot_at(sim, index).used == 1:
+    while slot_at(symbol, index).used == 1:
         index += 1
-    slot = slot_at(sim, index)
+    slot = slot_at(symbol, index)
     slot.order_id = order_id
     slot.px_1e9 = px_1e9
     slot.qty_1e8 = qty_1e8
@@ -301,86 +390,86 @@ def _open(sim: Record, row: int, order_id: int, order_type: int, side: int, px_1
     slot.side = side
     slot.order_type = order_type
     slot.order_row = row
+    slot.asset = asset.index
     slot.resting = 0
     slot.ex_px_1e9 = px_1e9
     slot.ex_qty_1e8 = qty_1e8
     slot.ex_filled_1e8 = 0
     slot.queue_ahead_1e8 = 0
-    sim.open_slots[run.open_orders] = index
-    run.open_orders += 1
-    run.state_dirty = 1
+    symbol.open_slots[symbol.open_orders] = index
+    symbol.open_orders += 1
+    symbol.state_dirty = 1
+    asset.active = 1
     return index
 
 
 @kernel
-def _close(sim: Record, index: int) -> None:
+def _close(symbol: Record, index: int) -> None:
     """Free the slot of an order about which the last word has come."""
-    run = sim.run
-    slot_at(sim, index).used = 0
+    slot_at(symbol, index).used = 0
     kept = 0
-    for i in range(run.open_orders):
-        if sim.open_slots[i] != index:
-            sim.open_slots[kept] = sim.open_slots[i]
+    for i in range(symbol.open_orders):
+        if symbol.open_slots[i] != index:
+            symbol.open_slots[kept] = symbol.open_slots[i]
             kept += 1
-    run.open_orders = kept
-    run.state_dirty = 1
+    symbol.open_orders = kept
+    symbol.state_dirty = 1
 
 
 @kernel
-def _send(sim: Record, kind: int, slot: int, row: int, px_1e9: int, qty_1e8: int) -> None:
-    """Put a request on its way; none overtakes an earlier one."""
-    run = sim.run
-    message = request_at(sim, run.requests_tail)
-    run.requests_tail += 1
-    message.at_ns = max(run.last_arrival_ns, run.now_ns + sim.rules.entry_ns[kind])
-    run.last_arrival_ns = message.at_ns
+def _send(
+    sim: Record, asset: Record, symbol: Record, kind: int, slot: int, row: int, px_1e9: int, qty_1e8: int
+) -> None:
+    """Put a request on its way; none overtakes an earlier one to that exchange."""
+    now_ns = sim.run.now_ns
+    message = post(asset.requests, now_ns + entry_latency(asset, kind, now_ns))
     message.kind = kind
     message.slot = slot
     message.row = row
     message.code = 0
-    message.order_id = slot_at(sim, slot).order_id
+    message.order_id = slot_at(symbol, slot).order_id
     message.px_1e9 = px_1e9
     message.qty_1e8 = qty_1e8
 
 
 @kernel
-def on_answer(sim: Record, message: Record) -> bool:
-    """Let the algo know what the exchange said; False if it broke over it."""
-    run = sim.run
-    index = message.slot
+def on_answer(sim: Record, asset: Record, message: Record) -> bool:
+    """Let the algo know what an exchange said; False if it broke over it."""
+    symbol, index = symbol_of(sim, asset), message.slot
     if message.kind == layout.ACK:
-        slot_at(sim, index).status = ACKED
-        run.state_dirty = 1
+        slot_at(symbol, index).status = ACKED
+        symbol.state_dirty = 1
     elif message.kind == layout.END:
-        _close(sim, index)
+        _close(symbol, index)
     elif message.kind == layout.AMENDED:
-        slot_at(sim, index).px_1e9 = message.px_1e9
-        slot_at(sim, index).qty_1e8 = message.qty_1e8
-        run.state_dirty = 1
+        slot_at(symbol, index).px_1e9 = message.px_1e9
+        slot_at(symbol, index).qty_1e8 = message.qty_1e8
+        symbol.state_dirty = 1
     elif message.kind == layout.REJECT:
         if order_at(sim, message.row).kind == NEW:
-            _close(sim, index)
-        return _call_on_reject(sim, message.order_id, message.code)
+            _close(symbol, index)
+        return _call_on_reject(sim, symbol, message.order_id, message.code)
     else:
-        return _on_fill(sim, index, message.row, message.code)
+        return _on_fill(sim, asset, index, message.row, message.code)
     return True
 
 
 @kernel
-def _on_fill(sim: Record, index: int, row: int, complete: int) -> bool:
+def _on_fill(sim: Record, asset: Record, index: int, row: int, complete: int) -> bool:
     """Book a fill on the algo's side, then tell it: by then a filled order has left the state."""
-    run, rules, slot, fill = sim.run, sim.rules, slot_at(sim, index), fill_at(sim, row)
+    symbol = symbol_of(sim, asset)
+    run, slot, fill = sim.run, slot_at(symbol, index), fill_at(sim, row)
     fill.receive_ns = run.now_ns
     slot.filled_1e8 += fill.qty_1e8
     slot.status = PARTIAL
     order_id = slot.order_id
     if complete:
-        _close(sim, index)
-    _roll_session(sim)
-    book_fill(sim.known, rules, fill.side, fill.px_1e9, fill.qty_1e8, fill.fee_1e9)
-    run.state_dirty = 1
-    refresh_state(sim)
-    write_fill(sim, order_id, fill.px_1e9, fill.qty_1e8, fill.side, run.now_ns)
+        _close(symbol, index)
+    _roll_session(sim, symbol)
+    book_fill(symbol.known, asset.rules, fill.side, fill.px_1e9, fill.qty_1e8, fill.fee_1e9)
+    symbol.state_dirty = 1
+    refresh_state(sim, symbol)
+    write_fill(sim, symbol, order_id, fill.px_1e9, fill.qty_1e8, fill.side, run.now_ns)
     set_word(sim.host, native.VALUES, get_word(sim.host, native.EVENT_WORD) * 8)
-    set_word(sim.host, native.VALUES + 2, get_word(sim.host, native.STATE_WORD) * 8)
+    set_word(sim.host, native.VALUES + 2, symbol.state_word * 8)
     return call(sim, native.ON_FILL, 2)

@@ -1,7 +1,10 @@
-"""Every structure that the kernels share: records of orders, fills, equity samples and of the run itself.
+"""Every structure that the kernels share: the run, its symbols and assets, their orders, fills and equity samples.
 
-Prices are x 10^9, sizes x 10^8, money x 10^9, times ns. A price, mid or time of 0 means "none". Field order is part
-of the result digest: append, never reorder.
+An *asset* is one symbol on one venue: it has a tape, an exchange and a book of its own. A *symbol* is what the algo
+has one position and one list of orders in; its assets are the venues that it trades on.
+
+Prices are x 10^9, sizes x 10^8, money x 10^9, times ns. A price, mid or time of 0 means "none". Field order of
+the logs is part of the result digest: append, never reorder.
 """
 
 from __future__ import annotations
@@ -88,7 +91,7 @@ REASONS: Final = (
     "order rate limit",
     "price too far from the market",
     "daily loss limit",
-    "another venue, pool or symbol",
+    "a venue, pool or symbol that this run does not have",
 )
 
 MARKOUT_HORIZONS_NS: Final = (100_000_000, 1_000_000_000, 10_000_000_000)
@@ -110,10 +113,12 @@ FILL_LOG: Final = np.dtype(
         ("order_row", "<i8"),
         ("side", "<i4"),
         ("reason", "<i4"),
+        ("asset", "<i4"),
+        ("pad", "<i4"),
     ]
 )
-"""One fill. ``queue_ahead_1e8`` is what stood ahead just before; ``position_1e8`` is the true position just after;
-``order_row`` is the row in the order log. ``side``: 1 buy, -1 sell."""
+"""One fill. ``queue_ahead_1e8`` is what stood ahead just before; ``position_1e8`` is the symbol's true position just
+after; ``order_row`` is the row in the order log. ``side``: 1 buy, -1 sell."""
 
 ORDER_LOG: Final = np.dtype(
     [
@@ -130,6 +135,8 @@ ORDER_LOG: Final = np.dtype(
         ("outcome", "<i4"),
         ("reject_code", "<i4"),
         ("reason", "<i4"),
+        ("asset", "<i4"),
+        ("pad", "<i4"),
     ]
 )
 """One action: ``kind`` is the SDK's (0 place, 1 cancel, 2 amend, 3 intent); ``reject_code`` is -1 for no reject."""
@@ -142,9 +149,11 @@ EQUITY_LOG: Final = np.dtype(
         ("mid_1e9", "<i8"),
         ("equity_1e9", "<i8"),
         ("fees_1e9", "<i8"),
+        ("symbol", "<i4"),
+        ("pad", "<i4"),
     ]
 )
-"""Sampled on the exchange's clock: cash after fees, position, mid, and cash plus the position at that mid."""
+"""Sampled on the exchange's clock, one row a symbol: cash after fees, position, mid, cash plus the position at it."""
 
 SLOT: Final = np.dtype(
     [
@@ -158,15 +167,20 @@ SLOT: Final = np.dtype(
         ("side", "<i8"),
         ("order_type", "<i8"),
         ("order_row", "<i8"),
+        ("asset", "<i8"),
         # As the exchange knows it.
         ("resting", "<i8"),
         ("ex_px_1e9", "<i8"),
         ("ex_qty_1e8", "<i8"),
         ("ex_filled_1e8", "<i8"),
         ("queue_ahead_1e8", "<i8"),
+        ("traded_1e8", "<i8"),
     ]
 )
-"""One of the 32 open orders, from the algo's decision until the last word about it has come back."""
+"""One of a symbol's 32 open orders, from the algo's decision until the last word about it has come back.
+
+``traded_1e8`` is what traded at its price since the tape last set that level.
+"""
 
 MESSAGE: Final = np.dtype(
     [
@@ -185,6 +199,9 @@ MESSAGE: Final = np.dtype(
 # Kinds of answers; requests use the kinds of actions.
 ACK, FILL, END, REJECT, AMENDED, SILENT = range(6)
 
+QUEUE: Final = np.dtype([("at", "<i8"), ("room", "<i8"), ("head", "<i8"), ("tail", "<i8"), ("last_ns", "<i8")])
+"""Messages in order of their time: address and length of the table, first waiting and first free row, last time."""
+
 ACCOUNT: Final = np.dtype(
     [
         ("cash_1e9", "<i8"),
@@ -199,57 +216,6 @@ ACCOUNT: Final = np.dtype(
 )
 """Cash and position. ``cost_1e9``: the value at which the open position was entered; realised is after fees."""
 
-RUN: Final = np.dtype(
-    [
-        # Where the run stands.
-        ("now_ns", "<i8"),
-        ("tape_at", "<i8"),
-        ("packet_at", "<i8"),
-        ("packet_end", "<i8"),
-        ("packet_ns", "<i8"),
-        ("heartbeat_ns", "<i8"),
-        ("housekeeping_ns", "<i8"),
-        ("equity_ns", "<i8"),
-        ("markout_at", "<i8", 3),
-        ("first_ns", "<i8"),
-        ("last_ns", "<i8"),
-        ("event_index", "<i8"),
-        # How full the logs and queues are.
-        ("fills", "<i8"),
-        ("orders", "<i8"),
-        ("samples", "<i8"),
-        ("requests_head", "<i8"),
-        ("requests_tail", "<i8"),
-        ("answers_head", "<i8"),
-        ("answers_tail", "<i8"),
-        ("last_arrival_ns", "<i8"),
-        ("last_answer_ns", "<i8"),
-        ("open_orders", "<i8"),
-        ("resting", "<i8"),
-        ("state_dirty", "<i8"),
-        ("mid_1e9", "<i8"),
-        ("local_mid_1e9", "<i8"),
-        # Risk.
-        ("rate_head", "<i8"),
-        ("paused_day", "<i8"),
-        # What became of the run.
-        ("callbacks", "<i8"),
-        ("fuel_total", "<i8"),
-        ("fuel_max", "<i8"),
-        ("failure", "<i8"),
-        ("failed_callback", "<i8"),
-        ("failed_fuel", "<i8"),
-        ("failed_value", "<i8"),
-        # Time integrals, in ns.
-        ("quoted_since_ns", "<i8"),
-        ("both_sides_ns", "<i8"),
-        ("at_touch_ns", "<i8"),
-        ("quoting", "<i8"),
-        ("touching", "<i8"),
-        ("max_abs_position_1e8", "<i8"),
-    ]
-)
-
 RULES: Final = np.dtype(
     [
         # Instrument.
@@ -261,83 +227,291 @@ RULES: Final = np.dtype(
         ("contract_size_1e8", "<i8"),
         ("maker_fee_ppm", "<i8"),
         ("taker_fee_ppm", "<i8"),
-        # Risk limits.
+        # How orders wait and fill.
+        ("queue_model", "<i8"),
+        ("queue_exponent", "<i8"),
+        ("partial_fills", "<i8"),
+        ("off_market_bps", "<i8"),
+        # Latencies, by kind of action.
+        ("latency_model", "<i8"),
+        ("entry_ns", "<i8", 4),
+        ("response_ns", "<i8", 4),
+        ("burst_ppm", "<i8"),
+        ("burst_ns", "<i8"),
+        ("burst_factor", "<i8"),
+        # Maker adverse selection; 0 is off.
+        ("adverse", "<i8"),
+        ("adverse_skip_ppm", "<i8"),
+        ("adverse_penalty_ppm", "<i8"),
+        ("adverse_bias_ppm", "<i8"),
+    ]
+)
+"""What does not change for an asset during a run. Latencies are indexed by the kind of action."""
+
+LIMITS: Final = np.dtype(
+    [
         ("max_position_1e8", "<i8"),
         ("max_order_notional_1e9", "<i8"),
         ("max_order_rate", "<i8"),
         ("max_daily_loss_1e9", "<i8"),
         ("max_price_deviation_bps", "<i8"),
-        # Latencies and intervals.
-        ("entry_ns", "<i8", 4),
-        ("response_ns", "<i8", 4),
-        ("equity_interval_ns", "<i8"),
-        ("fuel_per_callback", "<i8"),
     ]
 )
-"""What does not change during a run. Latencies are indexed by the kind of action."""
+"""Risk limits; they hold for each symbol."""
 
+FAR_LEVEL: Final = np.dtype([("px_1e9", "<i8"), ("sz_1e8", "<i8"), ("taken_1e8", "<i8")])
+"""A price level outside the book's window; ``taken_1e8`` is what our orders took since the tape last set it."""
 
-LEVEL: Final = np.dtype([("px_1e9", "<i8"), ("sz_1e8", "<i8"), ("taken_1e8", "<i8")])
-"""A price level; ``taken_1e8`` is what our own orders took since the tape last set it."""
+WINDOW: Final = 1 << 18
+"""Ticks of a side that a book holds in an array; prices further away are held in sorted order."""
 
 BOOK: Final = np.dtype(
-    [("levels", "<i8"), ("capacity", "<i8"), ("first", "<i8", 2), ("depth", "<i8", 2), ("changed", "<i8", (2, 2))]
+    [
+        ("tick_size_1e9", "<i8"),
+        ("ticks_per_1e9", "<f8"),
+        # The window: per side the key of its first tick (a key grows towards better prices), and whether it is placed.
+        ("base", "<i8", 2),
+        ("placed", "<i8"),
+        ("misplaced", "<i8", 2),
+        ("wants_care", "<i8"),
+        ("sizes", "<i8"),
+        ("taken", "<i8"),
+        ("words", "<i8"),
+        ("summary", "<i8"),
+        ("taken_levels", "<i8"),
+        # Levels outside the window: per side sorted, best last, with room at both ends.
+        ("far", "<i8"),
+        ("far_capacity", "<i8"),
+        ("far_first", "<i8", 2),
+        ("far_depth", "<i8", 2),
+        ("far_best_key", "<i8", 2),
+        # The best levels' keys, best first, and the number of levels of a side.
+        ("top", "<i8", (2, abi.BOOK_LEVELS)),
+        ("top_levels", "<i8", 2),
+        ("worst_key", "<i8", 2),
+        ("depth", "<i8", 2),
+        # What the last change did.
+        ("change", "<i8"),
+        ("change_depth", "<i8"),
+        ("before_1e8", "<i8"),
+        ("tail_px_1e9", "<i8"),
+        ("tail_sz_1e8", "<i8"),
+    ]
 )
-"""One order book. ``levels`` is the address of ``2 * capacity`` levels, a side after the other, worst first, best last.
+"""One order book. A *key* is the price of a bid and minus the price of an ask, so the larger is always the better.
 
-A side's levels begin at ``first[side]``; ``depth[side]`` counts them. ``changed[side]`` is the range of depths (0 is
-the best) that changed since the guest's copy was written.
+``sizes`` and ``taken`` are the addresses of ``2 * WINDOW`` words, ``words`` and ``summary`` of bitmaps of the levels
+that exist and of the words that are not empty.
 """
+
+# What a change did to the best levels.
+UNSEEN, RESIZED, INSERTED, REMOVED, CLEARED = range(5)
+
+CHANGE: Final = np.dtype(
+    [
+        ("row", "<i8"),
+        ("px_1e9", "<i8"),
+        ("sz_1e8", "<i8"),
+        ("tail_px_1e9", "<i8"),
+        ("tail_sz_1e8", "<i8"),
+        ("best_px_1e9", "<i8"),
+        ("change", "<i4"),
+        ("side", "<i4"),
+        ("depth", "<i4"),
+        ("levels", "<i4"),
+    ]
+)
+"""A change of the best levels on its way from the exchange's book to the algo's.
+
+``depth`` is where it happens (0 is the best); when a level goes, ``tail`` is the one that comes into view at the end.
+``best_px_1e9`` and ``levels`` are what the side shows afterwards.
+"""
+
+COLUMN: Final = np.dtype([("at", "<i8"), ("step", "<i8")])
+"""Address of a column's first value, and bytes from one to the next."""
+
+FEATURES: Final = np.dtype([("at", "<i8")])
+"""What the online features of an asset are computed from; see `evals.engine.features`."""
+
+TAPE: Final = np.dtype(
+    [
+        ("at", "<i8"),
+        ("end", "<i8"),
+        ("first_row", "<i8"),
+        ("packet", "<i8"),
+        ("exhausted", "<i8"),
+        ("exchange", COLUMN),
+        ("receive", COLUMN),
+        ("px", COLUMN),
+        ("sz", COLUMN),
+        ("kind", COLUMN),
+        ("flags", COLUMN),
+    ]
+)
+"""A chunk of tape as one reader of it sees it: next row, end, number of its first row, number of the packet that the
+next row belongs to, whether this is the last chunk and used up, columns."""
+
+ASSET: Final = np.dtype(
+    [
+        ("rules", RULES),
+        ("symbol", "<i8"),
+        ("index", "<i8"),
+        ("venue_id", "<i8"),
+        ("home", "<i8"),
+        # The exchange: its tape, its book, our orders in order of arrival, the keys they span per side.
+        ("book_rows", TAPE),
+        ("trade_rows", TAPE),
+        ("book_ns", "<i8"),
+        ("trade_ns", "<i8"),
+        ("book_found", "<i8"),
+        ("trade_found", "<i8"),
+        ("exchange_ns", "<i8"),
+        ("book", BOOK),
+        ("mid_1e9", "<i8"),
+        ("resting", "<i8", abi.MAX_ORDERS),
+        ("resting_count", "<i8"),
+        ("low_key", "<i8", 2),
+        ("high_key", "<i8", 2),
+        ("requests", QUEUE),
+        ("answers", QUEUE),
+        # The algo's side: its tape, the packet that comes next, what it sees of the book.
+        ("local_rows", TAPE),
+        ("packet_ns", "<i8"),
+        ("packet_row", "<i8"),
+        ("packet_open", "<i8"),
+        ("changes", "<i8"),
+        ("changes_room", "<i8"),
+        ("changes_head", "<i8"),
+        ("changes_tail", "<i8"),
+        ("best_px_1e9", "<i8", 2),
+        ("levels", "<i8", 2),
+        ("seen_ns", "<i8"),
+        ("book_word", "<i8"),
+        ("features", "<i8"),
+        # Latencies that are not constant.
+        ("quantiles", "<i8"),
+        ("recorded", "<i8"),
+        ("recorded_rows", "<i8"),
+        ("recorded_at", "<i8"),
+        ("seed", "<i8"),
+        ("draws", "<i8"),
+        # Presence in the market, in ns, and prints far off the market.
+        ("quoted_since_ns", "<i8"),
+        ("both_sides_ns", "<i8"),
+        ("at_touch_ns", "<i8"),
+        ("quoting", "<i8"),
+        ("touching", "<i8"),
+        ("active", "<i8"),
+        ("off_market_trades", "<i8"),
+        ("off_market_1e8", "<i8"),
+        ("last_ns", "<i8"),
+    ]
+)
+"""One symbol on one venue."""
+
+SYMBOL: Final = np.dtype(
+    [
+        ("symbol_id", "<i8"),
+        ("first_asset", "<i8"),
+        ("assets", "<i8"),
+        ("home", "<i8"),
+        ("limits", LIMITS),
+        # The true account, and the one that the algo has heard about.
+        ("account", ACCOUNT),
+        ("known", ACCOUNT),
+        ("slots", "<i8"),
+        ("open_slots", "<i8", abi.MAX_ORDERS),
+        ("open_orders", "<i8"),
+        ("state_dirty", "<i8"),
+        ("local_mid_1e9", "<i8"),
+        ("state_word", "<i8"),
+        ("max_abs_position_1e8", "<i8"),
+        # When the last accepted orders and amends were sent: a ring of as many as one second may hold.
+        ("order_times", "<i8"),
+        ("order_times_room", "<i8"),
+        ("order_times_at", "<i8"),
+        ("paused_day", "<i8"),
+        ("nbbo_sequence", "<i8"),
+    ]
+)
+"""What the algo has one position in."""
+
+MAIL: Final = np.dtype([("at_ns", "<i8"), ("sender", "<i8"), ("length", "<i8"), ("text", "<i8", 32)])
+"""A message from another instance: when it is delivered, who sent it, its length in bytes, its text."""
+
+RUN: Final = np.dtype(
+    [
+        # Where the run stands.
+        ("now_ns", "<i8"),
+        ("heartbeat_ns", "<i8"),
+        ("housekeeping_ns", "<i8"),
+        ("equity_ns", "<i8"),
+        ("markout_at", "<i8", 3),
+        ("first_ns", "<i8"),
+        ("last_ns", "<i8"),
+        ("event_row", "<i8"),
+        ("event_asset", "<i8"),
+        ("wanted", "<i8"),
+        ("reader", "<i8"),
+        ("until_ns", "<i8"),
+        # How full the logs are.
+        ("fills", "<i8"),
+        ("orders", "<i8"),
+        ("samples", "<i8"),
+        # What became of the run.
+        ("callbacks", "<i8"),
+        ("fuel_total", "<i8"),
+        ("fuel_max", "<i8"),
+        ("failure", "<i8"),
+        ("failed_callback", "<i8"),
+        ("failed_fuel", "<i8"),
+        ("failed_value", "<i8"),
+    ]
+)
 
 SIM: Final = np.dtype(
     [
-        # The tape: its address, its rows, and the address of the rows in order of exchange time (0: they are in that
-        # order).
-        ("tape", "<i8"),
-        ("tape_rows", "<i8"),
-        ("exchange_order", "<i8"),
-        ("rules", RULES),
         ("run", RUN),
-        # The exchange: the true account, its book, our orders in it in order of their arrival.
-        ("account", ACCOUNT),
-        ("book", BOOK),
-        ("resting", "<i8", abi.MAX_ORDERS),
-        # The algo: what it knows of its account and of the market, its open orders in order of placement.
-        ("known", ACCOUNT),
-        ("local", BOOK),
-        ("open_slots", "<i8", abi.MAX_ORDERS),
+        ("symbols", "<i8"),
+        ("symbol_count", "<i8"),
+        ("primary", "<i8"),
+        ("assets", "<i8"),
+        ("asset_count", "<i8"),
+        ("equity_interval_ns", "<i8"),
+        ("fuel_per_callback", "<i8"),
         # The actions of the current callback, copied out of the guest before anything else runs in it, and those
         # refused.
         ("inbox", "<i8", (abi.MAX_ACTIONS, 4)),
-        ("refused", "<i8", (abi.MAX_ACTIONS, 2)),
-        # Addresses: order slots, logs and queues (with their room), and what belongs to the guest.
-        ("slots", "<i8"),
+        ("refused", "<i8", (abi.MAX_ACTIONS, 3)),
+        # Logs: addresses, the row number of the first row that is still held, room.
         ("fills", "<i8"),
+        ("fills_first", "<i8"),
         ("fills_room", "<i8"),
         ("orders", "<i8"),
+        ("orders_first", "<i8"),
         ("orders_room", "<i8"),
         ("equity", "<i8"),
+        ("equity_first", "<i8"),
         ("equity_room", "<i8"),
-        ("answers", "<i8"),
-        ("answers_room", "<i8"),
-        ("requests", "<i8"),
-        ("requests_room", "<i8"),
+        # The guest: its linear memory; `evals.wasm.native` describes ``host`` and ``log``.
         ("words", "<i8"),
         ("host", "<i8"),
         ("log", "<i8"),
         ("fuel_counts", "<i8"),
-        # When the last accepted orders and amends were sent: a ring of as many as one second may hold.
-        ("order_times", "<i8"),
-        ("order_times_room", "<i8"),
+        # Messages from other instances, in order of delivery.
+        ("mail", "<i8"),
+        ("mail_head", "<i8"),
+        ("mail_tail", "<i8"),
     ]
 )
-"""One run. ``words`` is the guest's linear memory; ``host`` and ``log`` are described in `evals.wasm.native`."""
+"""One run of one algo."""
 
 
 # Codes of ``run.failure``.
 NO_FAILURE, TRAPPED, HOST_ERROR, BAD_POINTER, TOO_MANY_ACTIONS, UNKNOWN_ACTION = range(6)
 
-# What a stretch of the loop ends with.
-RUNNING, ENDED, FAILED, FULL = range(4)
+# What a stretch of the loop ends with. ``run.wanted`` is the asset that needs rows, ``run.reader`` which of its readers.
+RUNNING, ENDED, FAILED, FULL, NEEDS_ROWS = range(5)
+BOOK_ROWS, TRADE_ROWS, LOCAL_ROWS = range(3)
 
 MAX_ORDERS: Final = abi.MAX_ORDERS

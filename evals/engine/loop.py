@@ -1,163 +1,311 @@
 """The event loop: two clocks, one order of events.
 
-The exchange's book advances on exchange time, the algo's on receive time. At equal times the order is: event of the
-tape at the exchange, arrival of an action there, answer to the algo, packet to the algo, heartbeat, samples. The loop
-stops for more room, for a slice that is over, for a failure or for the end of the tape, and goes on where it stopped.
+Exchanges advance on exchange time, the algo on receive time. At equal times the order is: rows of the tape at the
+exchanges, arrival of actions there, answers to the algo, messages from other instances, packets, heartbeat, samples;
+among equals the asset that comes first in (symbol, venue). The loop stops for rows, for more room, for a slice that is
+over, for a failure or for the end of the tapes, and goes on where it stopped.
 """
 
 from __future__ import annotations
 
 from evals.engine.accounting import equity
-from evals.engine.books import clear, lacks_room, mid_px, set_level
-from evals.engine.gateway import call_on_book, call_with_state, on_answer, refresh_state, take_actions
-from evals.engine.guest import write_book
+from evals.engine.feed import UNKNOWN, find_packet, see_packet, seen_mid
+from evals.engine.gateway import (
+    call_on_book,
+    call_on_message,
+    call_on_nbbo,
+    call_with_state,
+    on_answer,
+    refresh_state,
+    take_actions,
+)
 from evals.engine.kernel import kernel
-from evals.engine.layout import BUY, ENDED, FAILED, FULL, MARKOUT_HORIZONS_NS, NEVER, RUNNING, SELL, Record
-from evals.engine.matching import measure_presence, on_request, on_tape_event
-from evals.engine.tables import answer_at, fill_at, get_word, order_at, request_at, sample_at, slot_at, tape_row
-from evals.market import schema
+from evals.engine.layout import (
+    ENDED,
+    FAILED,
+    FULL,
+    MARKOUT_HORIZONS_NS,
+    BOOK_ROWS,
+    LOCAL_ROWS,
+    NEEDS_ROWS,
+    NEVER,
+    RUNNING,
+    TRADE_ROWS,
+    Record,
+)
+from evals.engine.matching import measure_presence, on_book_row, on_request, on_trade_row
+from evals.engine.nbbo import write_nbbo
+from evals.engine.rows import seek_book_row, seek_trade_row, skip, trade_is_next
+from evals.engine.tables import (
+    asset_at,
+    byte_of,
+    fill_at,
+    get_word,
+    mail_at,
+    message_at,
+    order_at,
+    sample_at,
+    slot_at,
+    symbol_at,
+    symbol_of,
+    word_of,
+)
 from evals.wasm import native
 from evals.wasm.abi import MAX_ACTIONS, MAX_ORDERS
 
-_BID, _ASK, _CLEAR, _LAST = schema.BID, schema.ASK, schema.CLEAR, schema.LAST_OF_PACKET
 _HEARTBEAT_NS = 1_000_000_000
 _HORIZON_0, _HORIZON_1, _HORIZON_2 = MARKOUT_HORIZONS_NS
 _MARGIN = 2 * (MAX_ACTIONS + MAX_ORDERS)
 
+# What comes next on the algo's side.
+_NOTHING, _ANSWER, _MESSAGE, _PACKET, _HEARTBEAT, _HOUSEKEEPING = range(6)
+
+_ANSWERED = -1
+"""Between kernels: an exchange has answered, which may come before what was thought to be next."""
+
 
 @kernel
 def start(sim: Record) -> None:
-    """Set the clocks to the first events."""
+    """Set the clocks; every asset has its first rows, or none at all."""
     run = sim.run
-    run.first_ns = tape_row(sim.tape, _row(sim, 0)).exchange_ns
-    run.quoted_since_ns = run.first_ns
-    run.equity_ns = run.first_ns + sim.rules.equity_interval_ns
-    run.paused_day = -1
-    last = sim.tape_rows - 1
-    run.last_ns = max(tape_row(sim.tape, _row(sim, last)).exchange_ns, tape_row(sim.tape, last).receive_ns)
-    _next_packet(sim)
-    run.heartbeat_ns = run.packet_ns + _HEARTBEAT_NS if get_word(sim.host, native.HAS_HEARTBEAT) else NEVER
+    first_ns, first_packet_ns = NEVER, NEVER
+    for i in range(sim.asset_count):
+        asset = asset_at(sim, i)
+        first_ns = min(first_ns, asset.exchange_ns)
+        first_packet_ns = min(first_packet_ns, asset.packet_ns)
+    for i in range(sim.asset_count):
+        asset_at(sim, i).quoted_since_ns = first_ns
+    run.first_ns = first_ns
+    run.equity_ns = first_ns + sim.equity_interval_ns
+    run.heartbeat_ns = first_packet_ns + _HEARTBEAT_NS if get_word(sim.host, native.HAS_HEARTBEAT) else NEVER
     _next_housekeeping(sim)
+
+
+@kernel
+def hand_over(asset: Record, reader: int) -> None:
+    """Take note of rows that were handed over to a reader, or that there are no more."""
+    if reader == BOOK_ROWS:
+        seek_book_row(asset)
+    elif reader == TRADE_ROWS:
+        seek_trade_row(asset)
+    else:
+        find_packet(asset)
 
 
 @kernel
 def advance(sim: Record, steps: int) -> int:
     """Go on for a number of steps at most; return why the loop stopped."""
     run = sim.run
-    rows = sim.tape_rows
-    tape_ns = tape_row(sim.tape, _row(sim, run.tape_at)).exchange_ns if run.tape_at < rows else NEVER
     for _ in range(steps):
         if _nearly_full(sim):
             return FULL
-        request_ns = request_at(sim, run.requests_head).at_ns if run.requests_head < run.requests_tail else NEVER
-        answer_ns = answer_at(sim, run.answers_head).at_ns if run.answers_head < run.answers_tail else NEVER
-        now = min(tape_ns, request_ns, answer_ns, run.packet_ns, run.heartbeat_ns, run.housekeeping_ns)
-        if now > run.last_ns:
+        what, who, at_ns = _next_local(sim)
+        if what < 0:
+            run.wanted = who
+            run.reader = LOCAL_ROWS
+            return NEEDS_ROWS
+        until_ns = min(at_ns, run.last_ns)
+        if until_ns >= run.until_ns:
+            return RUNNING
+        why = _run_exchanges(sim, until_ns)
+        if why == _ANSWERED:
+            continue
+        if why != RUNNING:
+            return why
+        if at_ns > run.last_ns:
             return ENDED
-        run.now_ns = now
-        if tape_ns == now:
-            run.event_index = _row(sim, run.tape_at)
-            event = tape_row(sim.tape, run.event_index)
-            on_tape_event(sim, event.kind, event.px_1e9, event.sz_1e8)
-            run.tape_at += 1
-            tape_ns = tape_row(sim.tape, _row(sim, run.tape_at)).exchange_ns if run.tape_at < rows else NEVER
-        elif request_ns == now:
-            run.requests_head += 1
-            on_request(sim, request_at(sim, run.requests_head - 1))
-        elif answer_ns == now:
-            run.answers_head += 1
-            if not on_answer(sim, answer_at(sim, run.answers_head - 1)):
-                return FAILED
-        elif run.packet_ns == now:
-            run.event_index = run.packet_end
-            if not _on_packet(sim):
-                return FAILED
-        elif run.heartbeat_ns == now:
-            run.heartbeat_ns = now + _HEARTBEAT_NS
-            refresh_state(sim)
-            if not call_with_state(sim, native.ON_HEARTBEAT) or not take_actions(sim, native.ON_HEARTBEAT, 1):
-                return FAILED
-        else:
-            _keep_house(sim)
+        run.now_ns = at_ns
+        if not _act_locally(sim, what, who):
+            return FAILED
     return RUNNING
+
+
+@kernel
+def _next_local(sim: Record) -> tuple[int, int, int]:
+    """Return what comes next on the algo's side, for which asset, and when; -1 first if that depends on more rows."""
+    run = sim.run
+    what, who, at_ns = _NOTHING, 0, NEVER
+    for i in range(sim.asset_count):
+        asset = asset_at(sim, i)
+        answers = asset.answers
+        if answers.head < answers.tail:
+            answer_ns = message_at(answers.at, answers.head).at_ns
+            if answer_ns < at_ns:
+                what, who, at_ns = _ANSWER, i, answer_ns
+    if sim.mail_head < sim.mail_tail and mail_at(sim.mail, sim.mail_head).at_ns < at_ns:
+        what, at_ns = _MESSAGE, mail_at(sim.mail, sim.mail_head).at_ns
+    for i in range(sim.asset_count):
+        packet_ns = asset_at(sim, i).packet_ns
+        if packet_ns < at_ns:
+            if packet_ns == UNKNOWN:
+                return -1, i, 0
+            what, who, at_ns = _PACKET, i, packet_ns
+    if run.heartbeat_ns < at_ns:
+        what, at_ns = _HEARTBEAT, run.heartbeat_ns
+    if run.housekeeping_ns < at_ns:
+        what, at_ns = _HOUSEKEEPING, run.housekeeping_ns
+    return what, who, at_ns
+
+
+@kernel
+def _act_locally(sim: Record, what: int, who: int) -> bool:
+    run = sim.run
+    if what == _PACKET:
+        return _on_packet(sim, asset_at(sim, who))
+    if what == _ANSWER:
+        asset = asset_at(sim, who)
+        asset.answers.head += 1
+        return on_answer(sim, asset, message_at(asset.answers.at, asset.answers.head - 1))
+    home = asset_at(sim, symbol_at(sim, sim.primary).home)
+    if what == _MESSAGE:
+        sim.mail_head += 1
+        refresh_state(sim, symbol_at(sim, sim.primary))
+        return call_on_message(sim, sim.mail_head - 1) and take_actions(sim, home, native.ON_MESSAGE, 1)
+    if what == _HEARTBEAT:
+        run.heartbeat_ns += _HEARTBEAT_NS
+        refresh_state(sim, symbol_at(sim, sim.primary))
+        return call_with_state(sim, native.ON_HEARTBEAT) and take_actions(sim, home, native.ON_HEARTBEAT, 1)
+    _keep_house(sim)
+    return True
+
+
+@kernel
+def _on_packet(sim: Record, asset: Record) -> bool:
+    """Apply a packet to the algo's book, and call on_book for a home venue, on_nbbo where there are several."""
+    run, symbol = sim.run, symbol_of(sim, asset)
+    run.event_row = asset.packet_row
+    run.event_asset = asset.index
+    see_packet(sim, asset, symbol.symbol_id)
+    ok = True
+    if asset.home:
+        mid = seen_mid(asset)
+        if mid > 0:
+            symbol.local_mid_1e9 = mid
+        refresh_state(sim, symbol)
+        if get_word(sim.host, native.HAS_BOOK):
+            ok = call_on_book(sim, asset, symbol) and take_actions(sim, asset, native.ON_BOOK, 1)
+    if ok and (symbol.assets > 1 or get_word(sim.host, native.HAS_BOOK) == 0) and get_word(sim.host, native.HAS_NBBO):
+        write_nbbo(sim, symbol, asset)
+        refresh_state(sim, symbol)
+        ok = call_on_nbbo(sim, symbol) and take_actions(sim, asset_at(sim, symbol.home), native.ON_NBBO, 1)
+    find_packet(asset)
+    return ok
+
+
+@kernel
+def _run_exchanges(sim: Record, until_ns: int) -> int:
+    """Run every exchange up to a time, in one order of events over all of them."""
+    if sim.asset_count == 1:
+        return _run_exchange(sim, asset_at(sim, 0), until_ns, until_ns)
+    while True:
+        first, first_ns, second, second_ns = -1, NEVER, -1, NEVER
+        for i in range(sim.asset_count):
+            asset = asset_at(sim, i)
+            requests = asset.requests
+            next_ns = asset.exchange_ns
+            if requests.head < requests.tail:
+                next_ns = min(next_ns, message_at(requests.at, requests.head).at_ns)
+            if next_ns < first_ns:
+                second, second_ns = first, first_ns
+                first, first_ns = i, next_ns
+            elif next_ns < second_ns:
+                second, second_ns = i, next_ns
+        if first_ns > until_ns:
+            return RUNNING
+        bound_ns = min(until_ns, second_ns - 1 if second >= 0 and second < first else second_ns)
+        why = _run_exchange(sim, asset_at(sim, first), bound_ns, until_ns)
+        if why != RUNNING:
+            return why
+
+
+@kernel
+def _run_exchange(sim: Record, asset: Record, bound_ns: int, until_ns: int) -> int:
+    """Run one exchange up to a time; stop early when it answers before ``until_ns``."""
+    run, requests, answers = sim.run, asset.requests, asset.answers
+    request_ns = message_at(requests.at, requests.head).at_ns if requests.head < requests.tail else NEVER
+    answered = answers.tail
+    while True:
+        tape_ns = asset.exchange_ns
+        if tape_ns <= request_ns:
+            if tape_ns > bound_ns:
+                return RUNNING
+            trade = trade_is_next(asset)
+            if (asset.trade_found if trade else asset.book_found) == 0:
+                run.wanted = asset.index
+                run.reader = TRADE_ROWS if trade else BOOK_ROWS
+                return NEEDS_ROWS
+            if asset.changes_tail - asset.changes_head >= asset.changes_room or asset.book.wants_care:
+                return FULL
+            run.now_ns = tape_ns
+            if trade:
+                rows = asset.trade_rows
+                at = skip(rows)
+                on_trade_row(sim, asset, byte_of(rows.kind, at), word_of(rows.px, at), word_of(rows.sz, at))
+                seek_trade_row(asset)
+            else:
+                rows = asset.book_rows
+                at = skip(rows)
+                row, kind = rows.first_row + at, byte_of(rows.kind, at)
+                on_book_row(sim, asset, row, kind, word_of(rows.px, at), word_of(rows.sz, at))
+                seek_book_row(asset)
+        else:
+            if request_ns > bound_ns:
+                return RUNNING
+            if _nearly_full(sim):
+                return FULL
+            run.now_ns = request_ns
+            requests.head += 1
+            on_request(sim, asset, message_at(requests.at, requests.head - 1))
+            request_ns = message_at(requests.at, requests.head).at_ns if requests.head < requests.tail else NEVER
+        if answers.tail != answered:
+            answered = answers.tail
+            if message_at(answers.at, answers.head).at_ns < until_ns or run.housekeeping_ns < until_ns:
+                return _ANSWERED
+            if _nearly_full(sim):
+                return FULL
 
 
 @kernel
 def finish(sim: Record) -> bool:
     """Close the books of the run and call on_shutdown, whose actions are only logged; False if the algo broke."""
     run = sim.run
-    run.now_ns = run.last_ns
-    measure_presence(sim)
+    run.now_ns = max(run.last_ns, run.now_ns) if run.last_ns < NEVER else run.now_ns
+    for i in range(sim.asset_count):
+        asset = asset_at(sim, i)
+        measure_presence(sim, asset)
+        symbol = symbol_of(sim, asset)
+        for k in range(asset.resting_count):
+            order_at(sim, slot_at(symbol, asset.resting[k]).order_row).outcome = 0
     _sample(sim)
-    for i in range(run.resting):
-        order_at(sim, slot_at(sim, sim.resting[i]).order_row).outcome = 0
     if run.failure != 0:
         return False
-    refresh_state(sim)
-    return call_with_state(sim, native.ON_SHUTDOWN) and take_actions(sim, native.ON_SHUTDOWN, 0)
-
-
-@kernel
-def _row(sim: Record, at: int) -> int:
-    return get_word(sim.exchange_order, at) if sim.exchange_order != 0 else at
+    for i in range(sim.symbol_count):
+        refresh_state(sim, symbol_at(sim, i))
+    home = asset_at(sim, symbol_at(sim, sim.primary).home)
+    return call_with_state(sim, native.ON_SHUTDOWN) and take_actions(sim, home, native.ON_SHUTDOWN, 0)
 
 
 @kernel
 def _nearly_full(sim: Record) -> bool:
-    """Return whether the next step might not fit: one order may sweep a whole side of the book, fill by fill."""
+    """Return whether the next step might not fit: one order may sweep a whole side of a book, fill by fill."""
     run = sim.run
-    if run.requests_head == run.requests_tail:
-        run.requests_head = run.requests_tail = 0
-    if run.answers_head == run.answers_tail:
-        run.answers_head = run.answers_tail = 0
-    sweep = max(sim.book.depth[0], sim.book.depth[1]) + _MARGIN
+    sweep = _MARGIN
+    for i in range(sim.asset_count):
+        asset = asset_at(sim, i)
+        requests, answers = asset.requests, asset.answers
+        if requests.head == requests.tail:
+            requests.head = requests.tail = 0
+        if answers.head == answers.tail:
+            answers.head = answers.tail = 0
+        depth = max(asset.book.depth[0], asset.book.depth[1]) + _MARGIN
+        sweep = max(sweep, depth)
+        if answers.tail + depth > answers.room or requests.tail + _MARGIN > requests.room:
+            return True
     return (
-        run.answers_tail + sweep > sim.answers_room
-        or run.fills + sweep > sim.fills_room
-        or run.orders + _MARGIN > sim.orders_room
-        or run.requests_tail + _MARGIN > sim.requests_room
-        or run.samples + 2 > sim.equity_room
-        or lacks_room(sim.book, 1)
-        or lacks_room(sim.local, run.packet_end + 1 - run.packet_at)
+        run.fills + sweep > sim.fills_first + sim.fills_room
+        or run.orders + _MARGIN > sim.orders_first + sim.orders_room
+        or run.samples + sim.symbol_count + 1 > sim.equity_first + sim.equity_room
     )
-
-
-@kernel
-def _next_packet(sim: Record) -> None:
-    """Find the end of the next packet and when it is received."""
-    run = sim.run
-    end = run.packet_at
-    last = sim.tape_rows - 1
-    if end > last:
-        run.packet_ns = NEVER
-        return
-    while end < last and tape_row(sim.tape, end).flags & _LAST == 0:
-        end += 1
-    run.packet_end = end
-    run.packet_ns = tape_row(sim.tape, end).receive_ns
-
-
-@kernel
-def _on_packet(sim: Record) -> bool:
-    """Apply a packet to the algo's book and call on_book."""
-    run, book = sim.run, sim.local
-    for i in range(run.packet_at, run.packet_end + 1):
-        event = tape_row(sim.tape, i)
-        if event.kind == _BID:
-            set_level(book, BUY, event.px_1e9, event.sz_1e8)
-        elif event.kind == _ASK:
-            set_level(book, SELL, event.px_1e9, event.sz_1e8)
-        elif event.kind == _CLEAR:
-            clear(book)
-    run.packet_at = run.packet_end + 1
-    write_book(sim, run.now_ns)
-    mid = mid_px(book)
-    if mid > 0:
-        run.local_mid_1e9 = mid
-    refresh_state(sim)
-    ok = call_on_book(sim) and take_actions(sim, native.ON_BOOK, 1)
-    _next_packet(sim)
-    return ok
 
 
 @kernel
@@ -166,15 +314,18 @@ def _keep_house(sim: Record) -> None:
     run = sim.run
     if run.equity_ns <= run.now_ns:
         _sample(sim)
-        run.equity_ns += sim.rules.equity_interval_ns
+        run.equity_ns += sim.equity_interval_ns
     while run.markout_at[0] < run.fills and fill_at(sim, run.markout_at[0]).exchange_ns + _HORIZON_0 <= run.now_ns:
-        fill_at(sim, run.markout_at[0]).mid_100ms_1e9 = run.mid_1e9
+        fill = fill_at(sim, run.markout_at[0])
+        fill.mid_100ms_1e9 = asset_at(sim, fill.asset).mid_1e9
         run.markout_at[0] += 1
     while run.markout_at[1] < run.fills and fill_at(sim, run.markout_at[1]).exchange_ns + _HORIZON_1 <= run.now_ns:
-        fill_at(sim, run.markout_at[1]).mid_1s_1e9 = run.mid_1e9
+        fill = fill_at(sim, run.markout_at[1])
+        fill.mid_1s_1e9 = asset_at(sim, fill.asset).mid_1e9
         run.markout_at[1] += 1
     while run.markout_at[2] < run.fills and fill_at(sim, run.markout_at[2]).exchange_ns + _HORIZON_2 <= run.now_ns:
-        fill_at(sim, run.markout_at[2]).mid_10s_1e9 = run.mid_1e9
+        fill = fill_at(sim, run.markout_at[2])
+        fill.mid_10s_1e9 = asset_at(sim, fill.asset).mid_1e9
         run.markout_at[2] += 1
     _next_housekeeping(sim)
 
@@ -194,12 +345,16 @@ def _next_housekeeping(sim: Record) -> None:
 
 @kernel
 def _sample(sim: Record) -> None:
-    run, account = sim.run, sim.account
-    sample = sample_at(sim, run.samples)
-    run.samples += 1
-    sample.exchange_ns = run.now_ns
-    sample.cash_1e9 = account.cash_1e9
-    sample.position_1e8 = account.position_1e8
-    sample.mid_1e9 = run.mid_1e9
-    sample.equity_1e9 = equity(account, sim.rules, run.mid_1e9)
-    sample.fees_1e9 = account.fees_1e9
+    run = sim.run
+    for i in range(sim.symbol_count):
+        symbol = symbol_at(sim, i)
+        account, home = symbol.account, asset_at(sim, symbol.home)
+        sample = sample_at(sim, run.samples)
+        run.samples += 1
+        sample.exchange_ns = run.now_ns
+        sample.cash_1e9 = account.cash_1e9
+        sample.position_1e8 = account.position_1e8
+        sample.mid_1e9 = home.mid_1e9
+        sample.equity_1e9 = equity(account, home.rules, home.mid_1e9)
+        sample.fees_1e9 = account.fees_1e9
+        sample.symbol = i

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from evals.engine import layout
-from evals.engine.arithmetic import quote_notional
-from evals.engine.books import available, best_at, best_px, clear, locate, mid_px, set_level
+from evals.engine.arithmetic import muldiv, quote_notional
+from evals.engine.books import available, best_key, clear, left_at, mid_px, next_key, set_level, take_at
+from evals.engine.far import NO_KEY
 from evals.engine.kernel import kernel
 from evals.engine.layout import (
     AMENDED,
@@ -12,83 +13,134 @@ from evals.engine.layout import (
     CANCELED,
     DONE,
     EXPIRED,
+    RESIZED,
     SELL,
     TAKER,
     TOO_LATE,
+    UNSEEN,
     Record,
 )
 from evals.engine.orders import acknowledge, answer, end, fill, reject, rest, unrest
 from evals.engine.queue import best_own_through, on_level, on_trade, queue_behind
-from evals.engine.tables import answer_at, level_at, order_at, slot_at
+from evals.engine.tables import change_at, order_at, slot_at, symbol_of
 from evals.market import schema
 from evals.wasm.abi import AMEND, CANCEL, FOK, IOC, MARKET, NEW, POST_ONLY
 
-_ANY_PRICE = 1 << 62
-_CLEAR, _BID, _ASK, _BUY_TRADE = schema.CLEAR, schema.BID, schema.ASK, schema.BUY_TRADE
+_CLEAR, _BID, _BUY_TRADE = schema.CLEAR, schema.BID, schema.BUY_TRADE
 
 
 @kernel
-def on_tape_event(sim: Record, kind: int, px_1e9: int, sz_1e8: int) -> None:
-    """Apply one row of the tape to the exchange."""
-    run = sim.run
-    if kind in (_BID, _ASK):
-        side = BUY if kind == _BID else SELL
-        set_level(sim.book, side, px_1e9, sz_1e8)
-        if run.resting > 0:
-            on_level(sim, side, px_1e9, sz_1e8, locate(sim.book, side, px_1e9))
-        mid = mid_px(sim.book)
-        if mid > 0:
-            run.mid_1e9 = mid
-    elif kind == _CLEAR:
-        clear(sim.book)
-    elif run.resting > 0:
-        on_trade(sim, BUY if kind == _BUY_TRADE else SELL, px_1e9, sz_1e8)
-    if run.resting > 0 or run.quoting > 0:
-        measure_presence(sim)
+def on_book_row(sim: Record, asset: Record, row: int, kind: int, px_1e9: int, sz_1e8: int) -> None:
+    """Apply a row of the tape to the exchange's book, and send what changed in sight on its way to the algo."""
+    book = asset.book
+    if kind == _CLEAR:
+        clear(book)
+        _publish(asset, row, 0, 0, 0)
+        measure_presence(sim, asset)
+        return
+    side = kind - _BID
+    set_level(book, side, px_1e9, sz_1e8)
+    moved = False
+    if book.change != UNSEEN:
+        _publish(asset, row, side, px_1e9, sz_1e8)
+        moved = book.change_depth == 0 and book.change != RESIZED
+        if moved:
+            mid = mid_px(book)
+            if mid > 0:
+                asset.mid_1e9 = mid
+    key = px_1e9 * (1 - 2 * side)
+    if asset.low_key[side] <= key <= asset.high_key[side] or asset.high_key[1 - side] >= -key:
+        on_level(sim, asset, side, px_1e9, sz_1e8, book.before_1e8)
+        measure_presence(sim, asset)
+    elif moved and (asset.resting_count > 0 or asset.quoting > 0):
+        measure_presence(sim, asset)
 
 
 @kernel
-def measure_presence(sim: Record) -> None:
+def on_trade_row(sim: Record, asset: Record, kind: int, px_1e9: int, sz_1e8: int) -> None:
+    """Let a trade of the tape reach our orders, unless it was not one that anybody in the market could have had."""
+    if _off_market(asset, px_1e9):
+        asset.off_market_trades += 1
+        asset.off_market_1e8 += sz_1e8
+        return
+    aggressor = kind - _BUY_TRADE
+    if asset.high_key[1 - aggressor] >= px_1e9 * (2 * aggressor - 1):
+        on_trade(sim, asset, aggressor, px_1e9, sz_1e8)
+        measure_presence(sim, asset)
+
+
+@kernel
+def _publish(asset: Record, row: int, side: int, px_1e9: int, sz_1e8: int) -> None:
+    """Put the book's last change on its way to the algo."""
+    book = asset.book
+    change = change_at(asset.changes, asset.changes_tail & (asset.changes_room - 1))
+    asset.changes_tail += 1
+    change.row = row
+    change.px_1e9 = px_1e9
+    change.sz_1e8 = sz_1e8
+    change.tail_px_1e9 = book.tail_px_1e9
+    change.tail_sz_1e8 = book.tail_sz_1e8
+    change.best_px_1e9 = book.top[side, 0] * (1 - 2 * side) if book.depth[side] > 0 else 0
+    change.change = book.change
+    change.side = side
+    change.depth = book.change_depth
+    change.levels = book.top_levels[side]
+
+
+@kernel
+def _off_market(asset: Record, px_1e9: int) -> bool:
+    """Return whether a trade lies further outside the best bid and ask than trades do.
+
+    Exchanges publish such prints for fills against an insurance fund, at prices that nobody in the book could get.
+    """
+    limit = asset.rules.off_market_bps
+    bid_key, ask_key = best_key(asset.book, BUY), best_key(asset.book, SELL)
+    if limit == 0 or bid_key == NO_KEY or ask_key == NO_KEY:
+        return False
+    if px_1e9 > -ask_key:
+        return px_1e9 + ask_key > muldiv(-ask_key, limit, 10_000)
+    return bid_key - px_1e9 > muldiv(bid_key, limit, 10_000)
+
+
+@kernel
+def measure_presence(sim: Record, asset: Record) -> None:
     """Add the time since the last look to the time quoted on both sides and the time at the touch; look again."""
-    run = sim.run
-    elapsed = run.now_ns - run.quoted_since_ns
-    run.quoted_since_ns = run.now_ns
-    if run.quoting == 2:
-        run.both_sides_ns += elapsed
-    run.at_touch_ns += elapsed * run.touching
+    elapsed = sim.run.now_ns - asset.quoted_since_ns
+    asset.quoted_since_ns = sim.run.now_ns
+    if asset.quoting == 2:
+        asset.both_sides_ns += elapsed
+    asset.at_touch_ns += elapsed * asset.touching
     quoting, touching = 0, 0
     for side in range(2):
-        index = best_own_through(sim, side, 0 if side == BUY else _ANY_PRICE, 1)
-        if index >= 0:
+        own_key = asset.high_key[side]
+        if own_key > NO_KEY:
             quoting += 1
-            best = best_px(sim.book, side)
-            sign = 1 - 2 * side
-            if best == 0 or slot_at(sim, index).ex_px_1e9 * sign >= best * sign:
+            if own_key >= best_key(asset.book, side):
                 touching += 1
-    run.quoting = quoting
-    run.touching = touching
+    asset.quoting = quoting
+    asset.touching = touching
 
 
 @kernel
-def on_request(sim: Record, message: Record) -> None:
+def on_request(sim: Record, asset: Record, message: Record) -> None:
     """Execute one action that has arrived at the exchange."""
     order_at(sim, message.row).arrived_ns = sim.run.now_ns
     if message.kind == NEW:
-        _place(sim, message.slot, message.row)
-    elif message.slot < 0 or not _still_rests(sim, message):
-        _too_late(sim, message)
+        _place(sim, asset, message.slot, message.row)
+    elif message.slot < 0 or not _still_rests(sim, asset, message):
+        _too_late(sim, asset, message)
     elif message.kind == CANCEL:
-        unrest(sim, message.slot)
-        end(sim, message.slot, CANCELED, CANCEL)
+        unrest(sim, asset, message.slot)
+        end(sim, asset, message.slot, CANCELED, CANCEL)
         _done(sim, message.row)
     else:
-        _amend(sim, message.slot, message.row, message.px_1e9, message.qty_1e8)
-    measure_presence(sim)
+        _amend(sim, asset, message.slot, message.row, message.px_1e9, message.qty_1e8)
+    measure_presence(sim, asset)
 
 
 @kernel
-def _still_rests(sim: Record, message: Record) -> bool:
-    slot = slot_at(sim, message.slot)
+def _still_rests(sim: Record, asset: Record, message: Record) -> bool:
+    slot = slot_at(symbol_of(sim, asset), message.slot)
     return slot.resting == 1 and slot.order_id == message.order_id  # type: ignore[no-any-return]
 
 
@@ -99,7 +151,7 @@ def _done(sim: Record, row: int) -> None:
 
 
 @kernel
-def _too_late(sim: Record, message: Record) -> None:
+def _too_late(sim: Record, asset: Record, message: Record) -> None:
     """Note that the order was gone when the action arrived: a cancel is then silent, an amend is rejected."""
     order = order_at(sim, message.row)
     order.outcome = TOO_LATE
@@ -107,15 +159,15 @@ def _too_late(sim: Record, message: Record) -> None:
     order.done_ns = sim.run.now_ns
     if message.kind == AMEND:
         order.reject_code = 2
-        at = answer(sim, layout.REJECT, 0, message.row, 2, AMEND)
-        answer_at(sim, at).order_id = message.order_id
-        answer_at(sim, at).slot = -1
+        said = answer(sim, asset, layout.REJECT, 0, message.row, 2, AMEND)
+        said.order_id = message.order_id
+        said.slot = -1
 
 
 @kernel
-def _flaw(sim: Record, order_type: int, px_1e9: int, qty_1e8: int, least_1e8: int) -> int:
+def _flaw(asset: Record, order_type: int, px_1e9: int, qty_1e8: int, least_1e8: int) -> int:
     """Return why the exchange would not take such an order; 0 if it would."""
-    rules = sim.rules
+    rules = asset.rules
     if order_type != MARKET and (px_1e9 <= 0 or px_1e9 % rules.tick_size_1e9 != 0):
         return layout.BAD_PRICE
     if qty_1e8 <= least_1e8 or qty_1e8 % rules.lot_size_1e8 != 0:
@@ -128,84 +180,81 @@ def _flaw(sim: Record, order_type: int, px_1e9: int, qty_1e8: int, least_1e8: in
 
 
 @kernel
-def _conflict(sim: Record, side: int, order_type: int, limit_px_1e9: int, qty_1e8: int) -> int:
+def _conflict(sim: Record, asset: Record, side: int, order_type: int, limit_key: int, qty_1e8: int) -> int:
     """Return why an order that is well formed cannot be executed now; 0 if it can."""
     other = 1 - side
-    own = best_own_through(sim, other, limit_px_1e9, 1)
+    own = best_own_through(sim, asset, other, limit_key)
     if own >= 0:
-        better_px = slot_at(sim, own).ex_px_1e9 - (1 if side == BUY else -1)
-        if available(sim.book, other, better_px, qty_1e8) < qty_1e8:
+        own_key = slot_at(symbol_of(sim, asset), own).ex_px_1e9 * (1 - 2 * other)
+        if available(asset.book, other, own_key + 1, qty_1e8) < qty_1e8:
             return layout.SELF_TRADE
-    if order_type == POST_ONLY and available(sim.book, other, limit_px_1e9, 1) > 0:
+    if order_type == POST_ONLY and available(asset.book, other, limit_key, 1) > 0:
         return layout.WOULD_CROSS
-    if order_type == FOK and available(sim.book, other, limit_px_1e9, qty_1e8) < qty_1e8:
+    if order_type == FOK and available(asset.book, other, limit_key, qty_1e8) < qty_1e8:
         return layout.CANNOT_FILL
     return layout.NO_REASON
 
 
 @kernel
-def _limit_px(side: int, order_type: int, px_1e9: int) -> int:
-    if order_type == MARKET:
-        return _ANY_PRICE if side == BUY else 0
-    return px_1e9
+def _limit_key(side: int, order_type: int, px_1e9: int) -> int:
+    """Return the key down to which an order may take from the other side."""
+    return NO_KEY + 1 if order_type == MARKET else -px_1e9 * (1 - 2 * side)
 
 
 @kernel
-def _place(sim: Record, index: int, row: int) -> None:
-    slot = slot_at(sim, index)
-    limit_px = _limit_px(slot.side, slot.order_type, slot.ex_px_1e9)
-    reason = _flaw(sim, slot.order_type, slot.ex_px_1e9, slot.ex_qty_1e8, 0)
+def _place(sim: Record, asset: Record, index: int, row: int) -> None:
+    slot = slot_at(symbol_of(sim, asset), index)
+    limit_key = _limit_key(slot.side, slot.order_type, slot.ex_px_1e9)
+    reason = _flaw(asset, slot.order_type, slot.ex_px_1e9, slot.ex_qty_1e8, 0)
     if reason == 0:
-        reason = _conflict(sim, slot.side, slot.order_type, limit_px, slot.ex_qty_1e8)
+        reason = _conflict(sim, asset, slot.side, slot.order_type, limit_key, slot.ex_qty_1e8)
     if reason != 0:
-        reject(sim, index, row, reason, NEW)
+        reject(sim, asset, index, row, reason, NEW)
         return
-    acknowledge(sim, index)
-    _take(sim, index, limit_px)
+    acknowledge(sim, asset, index)
+    _take(sim, asset, index, limit_key)
     if slot.ex_filled_1e8 < slot.ex_qty_1e8:
         if slot.order_type in (MARKET, IOC, FOK):
-            end(sim, index, EXPIRED, NEW)
+            end(sim, asset, index, EXPIRED, NEW)
         else:
-            rest(sim, index, queue_behind(sim, slot.side, slot.ex_px_1e9))
+            rest(sim, asset, index, queue_behind(sim, asset, slot.side, slot.ex_px_1e9))
 
 
 @kernel
-def _take(sim: Record, index: int, limit_px_1e9: int) -> None:
-    """Take what the book offers up to a price, best first; it stays taken until the tape refreshes the level."""
-    slot = slot_at(sim, index)
+def _take(sim: Record, asset: Record, index: int, limit_key: int) -> None:
+    """Take what the book offers down to a key, best first; it stays taken until the tape refreshes the level."""
+    slot = slot_at(symbol_of(sim, asset), index)
     other = 1 - slot.side
-    sign = 1 - 2 * other
-    at = best_at(sim.book, other)
-    while at >= sim.book.first[other] and slot.ex_filled_1e8 < slot.ex_qty_1e8:
-        level = level_at(sim.book, other, at)
-        if level.px_1e9 * sign < limit_px_1e9 * sign:
-            break
-        qty = min(level.sz_1e8 - level.taken_1e8, slot.ex_qty_1e8 - slot.ex_filled_1e8)
+    key = best_key(asset.book, other)
+    while key >= limit_key and slot.ex_filled_1e8 < slot.ex_qty_1e8:
+        px_1e9 = key * (1 - 2 * other)
+        qty = min(left_at(asset.book, other, px_1e9), slot.ex_qty_1e8 - slot.ex_filled_1e8)
         if qty > 0:
-            level.taken_1e8 += qty
-            fill(sim, index, level.px_1e9, qty, TAKER, 0)
-        at -= 1
+            take_at(asset.book, other, px_1e9, qty)
+            fill(sim, asset, index, px_1e9, qty, TAKER, 0)
+        key = next_key(asset.book, other, key)
 
 
 @kernel
-def _amend(sim: Record, index: int, row: int, px_1e9: int, qty_1e8: int) -> None:
+def _amend(sim: Record, asset: Record, index: int, row: int, px_1e9: int, qty_1e8: int) -> None:
     """Change price and total quantity of an order. Less at the same price keeps its place; else it queues again."""
-    slot = slot_at(sim, index)
+    slot = slot_at(symbol_of(sim, asset), index)
     keeps_place = px_1e9 == slot.ex_px_1e9 and qty_1e8 <= slot.ex_qty_1e8
-    reason = _flaw(sim, slot.order_type, px_1e9, qty_1e8, slot.ex_filled_1e8)
+    limit_key = _limit_key(slot.side, slot.order_type, px_1e9)
+    reason = _flaw(asset, slot.order_type, px_1e9, qty_1e8, slot.ex_filled_1e8)
     if reason == 0 and not keeps_place:
-        reason = _conflict(sim, slot.side, slot.order_type, px_1e9, qty_1e8 - slot.ex_filled_1e8)
+        reason = _conflict(sim, asset, slot.side, slot.order_type, limit_key, qty_1e8 - slot.ex_filled_1e8)
     if reason != 0:
-        reject(sim, index, row, reason, AMEND)
+        reject(sim, asset, index, row, reason, AMEND)
         return
     slot.ex_px_1e9 = px_1e9
     slot.ex_qty_1e8 = qty_1e8
-    at = answer(sim, AMENDED, index, row, 0, AMEND)
-    answer_at(sim, at).px_1e9 = px_1e9
-    answer_at(sim, at).qty_1e8 = qty_1e8
+    said = answer(sim, asset, AMENDED, index, row, 0, AMEND)
+    said.px_1e9 = px_1e9
+    said.qty_1e8 = qty_1e8
     _done(sim, row)
     if not keeps_place:
-        unrest(sim, index)
-        _take(sim, index, px_1e9)
+        unrest(sim, asset, index)
+        _take(sim, asset, index, limit_key)
         if slot.ex_filled_1e8 < slot.ex_qty_1e8:
-            rest(sim, index, queue_behind(sim, slot.side, px_1e9))
+            rest(sim, asset, index, queue_behind(sim, asset, slot.side, px_1e9))

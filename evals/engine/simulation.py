@@ -1,10 +1,10 @@
-"""Sets a run up, drives the loop, gives it room when it asks, and turns a kernel's failure code into an error."""
+"""Sets a run up, drives the loop, gives it rows and room when it asks, and turns a failure code into an error."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,14 +13,19 @@ import numpy as np
 
 from bundles.mm_types import MmRiskLimits
 from evals.engine import layout, loop
-from evals.engine.layout import Int64s, Records
+from evals.engine.books import move_window
+from evals.engine.feeding import Feed
+from evals.engine.layout import NEVER, Int64s
+from evals.engine.logs import RunLogs
+from evals.engine.markets import Market, Place, write_rules
 from evals.engine.memory import FUEL_BUCKETS, RunMemory
+from evals.engine.settings import ReplaySettings
 from evals.errors import AlgoFailure, AlgoProtocolError, TapeError
-from evals.market.schema import TAPE_DTYPE, Instrument
+from evals.market.schema import Instrument
 from evals.wasm import abi, native
 from evals.wasm.host import Instance, Interrupted
 
-STEPS_PER_SLICE: Final = 2_000_000
+STEPS_PER_SLICE: Final = 1_000_000
 """Loop steps between two returns to Python, for progress and Ctrl-C."""
 
 _LARGEST_RATE: Final = 1 << 20
@@ -30,77 +35,163 @@ _NEVER_AGO: Final = -(2**62)
 
 
 @dataclass(frozen=True)
-class Latencies:
-    """Nanoseconds from the algo to the exchange and back, by kind of action: place, cancel, amend."""
-
-    entry_ns: tuple[int, int, int]
-    response_ns: tuple[int, int, int]
-
-
-@dataclass(frozen=True)
 class Outcome:
-    """What a run left behind; the arrays are exactly as long as what happened."""
+    """What a run left behind, besides the logs."""
 
     failure: AlgoFailure | None
     interrupted: bool
     run_s: float
     """Wall-clock seconds of the run itself, without compiling."""
-    fills: Records
-    orders: Records
-    equity: Records
     run: Any
-    account: Any
+    symbols: Any
+    assets: Any
     fuel_counts: Int64s
+    rows: int
+    packets: int
+    first_ns: int
+    last_ns: int
+    """Rows and packets read, first and last receive time."""
 
 
-def simulate(
-    instance: Instance,
-    events: Records,
-    instrument: Instrument,
-    risk: MmRiskLimits,
-    latencies: Latencies,
-    *,
-    equity_interval_ns: int,
-    fuel_per_callback: int,
-    wall_clock_limit_s: float,
-    progress: Callable[[float], None] | None = None,
-) -> Outcome:
-    """Run an algo over the events of a tape.
+class Simulation:
+    """One algo over the tapes of its market.
 
     Raises:
-        TapeError: if the events are empty, not in receive order, or not of the tape's columns.
+        TapeError: if a tape is empty.
 
     """
-    events = _checked(events)
-    memory = _set_up(instance, events, instrument, risk, latencies, equity_interval_ns, fuel_per_callback)
-    _compile(memory.sim)
-    net = threading.Timer(wall_clock_limit_s, instance.interrupt)
-    net.daemon = True
-    failure: AlgoFailure | None = None
-    interrupted = False
-    started = time.perf_counter()
-    net.start()
-    try:
-        loop.start(memory.sim)
-        _drive(memory, progress)
-        if not loop.finish(memory.sim):
-            failure = _failure(instance, memory.sim["run"])
-    except Interrupted:
-        interrupted = True
-    finally:
-        net.cancel()
-    sim = memory.sim.copy()
-    return Outcome(
-        failure=failure,
-        interrupted=interrupted,
-        run_s=time.perf_counter() - started,
-        fills=memory.log("fills"),
-        orders=memory.log("orders"),
-        equity=memory.log("equity"),
-        run=sim["run"],
-        account=sim["account"],
-        fuel_counts=memory.tables["fuel_counts"],
-    )
+
+    def __init__(
+        self,
+        instance: Instance,
+        market: Market,
+        risk: MmRiskLimits,
+        settings: ReplaySettings,
+        seed: int,
+        logs: RunLogs,
+        trace: Int64s | None = None,
+    ) -> None:
+        self._instance = instance
+        self._settings = settings
+        self.memory = RunMemory(len(market.symbols), len(market.assets), logs)
+        self._set_up(market, risk, seed, trace)
+        self._feeds = [
+            Feed(asset, place.source) for asset, place in zip(self.memory.assets, market.assets, strict=True)
+        ]
+        _compile(self.memory)
+        for feed in self._feeds:
+            feed.start()
+            if feed.rows == 0:
+                raise TapeError("The tape is empty: there is nothing to replay. Choose a window that holds data.")
+
+    @property
+    def first_ns(self) -> int:
+        """When the first row of all tapes was received."""
+        return min(feed.first_ns for feed in self._feeds)
+
+    def run(self, progress: Callable[[int], None] | None = None) -> Outcome:
+        """Run to the end of the tapes; ``progress`` is told how many rows were read so far."""
+        failure: AlgoFailure | None = None
+        interrupted = False
+        net = threading.Timer(self._settings.wall_clock_limit_s, self._instance.interrupt)
+        net.daemon = True
+        started = time.perf_counter()
+        net.start()
+        sim = self.memory.sim
+        try:
+            loop.start(sim)
+            self.drive(progress)
+            self.memory.make_room()
+            if not loop.finish(sim):
+                failure = self._failure()
+        except Interrupted:
+            interrupted = True
+        finally:
+            net.cancel()
+        self.memory.flush()
+        return Outcome(
+            failure=failure,
+            interrupted=interrupted,
+            run_s=time.perf_counter() - started,
+            run=sim.copy()["run"],
+            symbols=self.memory.symbols.copy(),
+            assets=self.memory.assets.copy(),
+            fuel_counts=self.memory.tables["fuel_counts"],
+            rows=sum(feed.rows for feed in self._feeds),
+            packets=sum(feed.packets for feed in self._feeds),
+            first_ns=min(feed.first_ns for feed in self._feeds),
+            last_ns=max(feed.last_ns for feed in self._feeds),
+        )
+
+    def drive(self, progress: Callable[[int], None] | None) -> None:
+        """Advance until the tapes end or the algo breaks."""
+        sim = self.memory.sim
+        while True:
+            why = loop.advance(sim, STEPS_PER_SLICE)
+            if why == layout.FULL:
+                self.memory.make_room()
+            elif why == layout.NEEDS_ROWS:
+                self._feeds[sim["run"]["wanted"]].hand_over(int(sim["run"]["reader"]))
+                if all(feed.exhausted for feed in self._feeds):
+                    sim["run"]["last_ns"] = max(feed.last_ns for feed in self._feeds)
+            elif why != layout.RUNNING:
+                return
+            elif progress is not None:
+                progress(sum(feed.rows for feed in self._feeds))
+
+    def _set_up(self, market: Market, risk: MmRiskLimits, seed: int, trace: Int64s | None) -> None:
+        memory, instance, settings = self.memory, self._instance, self._settings
+        sim = memory.sim
+        sim["run"]["last_ns"] = sim["run"]["until_ns"] = NEVER
+        sim["run"]["housekeeping_ns"] = NEVER
+        sim["equity_interval_ns"] = settings.equity_interval_ns
+        sim["fuel_per_callback"] = settings.fuel_per_callback
+        sim["primary"] = market.primary
+        sim["words"], sim["host"], sim["log"] = (
+            instance.words.ctypes.data,
+            instance.host.ctypes.data,
+            instance.log.ctypes.data,
+        )
+        for index, place in enumerate(market.assets):
+            asset = memory.assets[index]
+            asset["index"], asset["symbol"], asset["home"] = index, place.symbol, place.home
+            asset["venue_id"] = place.venue_id
+            asset["book_word"] = instance.books[index] // 8
+            asset["book"]["tick_size_1e9"] = place.instrument.tick_size_1e9
+            asset["book"]["ticks_per_1e9"] = 1.0 / place.instrument.tick_size_1e9
+            write_rules(memory, index, place, settings, seed, trace)
+        for index, symbol in enumerate(market.symbols):
+            record = memory.symbols[index]
+            record["symbol_id"], record["home"] = symbol.symbol_id, symbol.home
+            record["first_asset"], record["assets"] = symbol.first_asset, symbol.assets
+            record["state_word"] = instance.states[index] // 8
+            record["paused_day"] = -1
+            record["known"]["session_day"] = -1
+            for name in layout.LIMITS.names or ():
+                record["limits"][name] = getattr(risk, name)
+            ring = np.full(min(risk.max_order_rate, _LARGEST_RATE), _NEVER_AGO, np.int64)
+            memory.keep(record, "order_times", index, ring)
+            record["order_times_room"] = len(ring)
+            _write_facts(instance.state(index), market.assets[symbol.home], symbol.symbol_id, risk)
+
+    def _failure(self) -> AlgoFailure:
+        run = self.memory.sim["run"]
+        callback = native.CALLBACKS[int(run["failed_callback"])]
+        place: dict[str, Any] = {
+            "callback": callback,
+            "event_index": int(run["event_row"]),
+            "fuel_used": int(run["failed_fuel"]),
+        }
+        value, code = int(run["failed_value"]), int(run["failure"])
+        if code == layout.BAD_POINTER:
+            return AlgoProtocolError(f"The algo returned {value:#x}, which is no place for a list of actions", **place)
+        if code == layout.TOO_MANY_ACTIONS:
+            return AlgoProtocolError(
+                f"The algo returned {value} actions; at most {abi.MAX_ACTIONS} are allowed", **place
+            )
+        if code == layout.UNKNOWN_ACTION:
+            return AlgoProtocolError(f"The algo returned an action of the unknown kind {value}", **place)
+        return self._instance.failure(code, callback, int(run["event_row"]), int(run["failed_fuel"]))
 
 
 def nothing_happened(failure: AlgoFailure) -> Outcome:
@@ -109,113 +200,36 @@ def nothing_happened(failure: AlgoFailure) -> Outcome:
         failure=failure,
         interrupted=False,
         run_s=0.0,
-        fills=np.zeros(0, layout.FILL_LOG),
-        orders=np.zeros(0, layout.ORDER_LOG),
-        equity=np.zeros(0, layout.EQUITY_LOG),
         run=np.zeros(1, layout.RUN)[0],
-        account=np.zeros(1, layout.ACCOUNT)[0],
+        symbols=np.zeros(1, layout.SYMBOL),
+        assets=np.zeros(1, layout.ASSET),
         fuel_counts=np.zeros(FUEL_BUCKETS, np.int64),
+        rows=0,
+        packets=0,
+        first_ns=0,
+        last_ns=0,
     )
 
 
-def _compile(sim: Any) -> None:
+def _compile(memory: RunMemory) -> None:
     """Compile the kernels, or load them, before the wall-clock net is up: it is there for the algo."""
-    signature: tuple[Any, ...] = (numba.typeof(sim),)  # type: ignore[no-untyped-call]
+    sim, asset = (numba.typeof(record) for record in (memory.sim, memory.assets[0]))  # type: ignore[no-untyped-call]
+    book = numba.typeof(memory.assets[0]["book"])  # type: ignore[no-untyped-call]
+    word = numba.int64
     kernels: tuple[tuple[Any, tuple[Any, ...]], ...] = (
-        (loop.start, ()),
-        (loop.advance, (numba.int64,)),
-        (loop.finish, ()),
+        (loop.start, (sim,)),
+        (loop.advance, (sim, word)),
+        (loop.finish, (sim,)),
+        (loop.hand_over, (asset, word)),
+        (move_window, (book, word)),
     )
-    for kernel, more in kernels:
-        kernel.compile(signature + more)
+    for kernel, signature in kernels:
+        kernel.compile(signature)
 
 
-def _drive(memory: RunMemory, progress: Callable[[float], None] | None) -> None:
-    while True:
-        why = loop.advance(memory.sim, STEPS_PER_SLICE)
-        if why == layout.FULL:
-            memory.make_room()
-        elif why != layout.RUNNING:
-            return
-        elif progress is not None:
-            progress(float(memory.sim["run"]["packet_at"]) / float(memory.sim["tape_rows"]))
-
-
-def _checked(events: Records) -> Records:
-    if events.dtype.names != TAPE_DTYPE.names:
-        raise TypeError(f"events have the columns {events.dtype.names}; a tape has {TAPE_DTYPE.names}")
-    if len(events) == 0:
-        raise TapeError("The tape is empty: there is nothing to replay. Choose a window that holds data.")
-    backward = np.flatnonzero(np.diff(events["receive_ns"]) < 0)
-    if len(backward):
-        raise TapeError(
-            f"Row {backward[0] + 1} was received before the row above it. Import the data again: "
-            "a tape is in receive order."
-        )
-    if events.dtype == TAPE_DTYPE and events.dtype.isalignedstruct and events.flags.carray:
-        return events
-    # One layout for all callers: the kernels are compiled for exactly one.
-    copy = np.zeros(len(events), TAPE_DTYPE)
-    for name in TAPE_DTYPE.names or ():
-        copy[name] = events[name]
-    return copy
-
-
-def _set_up(
-    instance: Instance,
-    events: Records,
-    instrument: Instrument,
-    risk: MmRiskLimits,
-    latencies: Latencies,
-    equity_interval_ns: int,
-    fuel_per_callback: int,
-) -> RunMemory:
-    memory = RunMemory()
-    memory.sim["rules"] = _rules(instrument, risk, latencies, equity_interval_ns, fuel_per_callback)
-    _write_facts(instance.state(), instrument, risk)
-    memory.attach("words", instance.words)
-    memory.attach("host", instance.host)
-    memory.attach("log", instance.log)
-    memory.attach("tape", events)
-    memory.sim["tape_rows"] = len(events)
-    exchange_ns = events["exchange_ns"]
-    if not np.all(exchange_ns[1:] >= exchange_ns[:-1]):
-        memory.attach("exchange_order", np.argsort(exchange_ns, kind="stable").astype(np.int64))
-    memory.attach("order_times", np.full(min(risk.max_order_rate, _LARGEST_RATE), _NEVER_AGO, np.int64))
-    return memory
-
-
-def _rules(instrument: Instrument, risk: MmRiskLimits, latencies: Latencies, equity_interval_ns: int, fuel: int) -> Any:
-    rules = np.zeros(1, layout.RULES)
-    row = rules[0]
-    for name in (
-        "tick_size_1e9",
-        "lot_size_1e8",
-        "min_qty_1e8",
-        "min_notional_1e9",
-        "contract_size_1e8",
-        "maker_fee_ppm",
-    ):
-        row[name] = getattr(instrument, name)
-    row["taker_fee_ppm"] = instrument.taker_fee_ppm
-    row["inverse"] = instrument.contract == "inverse"
-    for name in (
-        "max_position_1e8",
-        "max_order_notional_1e9",
-        "max_order_rate",
-        "max_daily_loss_1e9",
-        "max_price_deviation_bps",
-    ):
-        row[name] = getattr(risk, name)
-    row["entry_ns"][:3] = latencies.entry_ns
-    row["response_ns"][:3] = latencies.response_ns
-    row["equity_interval_ns"] = equity_interval_ns
-    row["fuel_per_callback"] = fuel
-    return row
-
-
-def _write_facts(state: Any, instrument: Instrument, risk: MmRiskLimits) -> None:
+def _write_facts(state: Any, place: Place, symbol_id: int, risk: MmRiskLimits) -> None:
     """Write what the algo is told once: the symbol's rules, its own limits and the symbol's name (cut to 16 bytes)."""
+    instrument: Instrument = place.instrument
     symbol, limits = state["symbol"], state["risk"]
     symbol["tick_size_1e9"] = instrument.tick_size_1e9
     symbol["lot_size_1e8"] = instrument.lot_size_1e8
@@ -227,6 +241,7 @@ def _write_facts(state: Any, instrument: Instrument, risk: MmRiskLimits) -> None
     limits["max_daily_loss_1e9"] = risk.max_daily_loss_1e9
     limits["max_order_notional_1e9"] = risk.max_order_notional_1e9
     limits["max_order_rate"] = risk.max_order_rate
+    state["symbol_id"] = symbol_id
     name = instrument.symbol.encode()[: abi.SYMBOL_NAME_BYTES]
     state["symbol_name"][: len(name)] = np.frombuffer(name, np.uint8)
 
@@ -238,20 +253,3 @@ def _decimals(step: int, scale: int) -> int:
         step //= 10
         decimals -= 1
     return decimals
-
-
-def _failure(instance: Instance, run: Any) -> AlgoFailure:
-    callback = native.CALLBACKS[int(run["failed_callback"])]
-    place: dict[str, Any] = {
-        "callback": callback,
-        "event_index": int(run["event_index"]),
-        "fuel_used": int(run["failed_fuel"]),
-    }
-    value, code = int(run["failed_value"]), int(run["failure"])
-    if code == layout.BAD_POINTER:
-        return AlgoProtocolError(f"The algo returned {value:#x}, which is no place for a list of actions", **place)
-    if code == layout.TOO_MANY_ACTIONS:
-        return AlgoProtocolError(f"The algo returned {value} actions; at most {abi.MAX_ACTIONS} are allowed", **place)
-    if code == layout.UNKNOWN_ACTION:
-        return AlgoProtocolError(f"The algo returned an action of the unknown kind {value}", **place)
-    return instance.failure(code, callback, int(run["event_index"]), int(run["failed_fuel"]))

@@ -18,7 +18,6 @@ from numba.np.numpy_support import from_dtype
 from evals.engine import layout
 from evals.engine.kernel import kernel
 from evals.engine.layout import Record
-from evals.market.schema import TAPE_DTYPE
 
 _WORD = ir.IntType(64)
 intrinsic: Any = extending.intrinsic
@@ -40,13 +39,17 @@ def _rows_of(dtype: np.dtype[np.void]) -> Any:
     return row
 
 
-tape_row = _rows_of(TAPE_DTYPE)
+asset_at_address = _rows_of(layout.ASSET)
+symbol_at_address = _rows_of(layout.SYMBOL)
 _slot = _rows_of(layout.SLOT)
 _fill = _rows_of(layout.FILL_LOG)
 _order = _rows_of(layout.ORDER_LOG)
 _sample = _rows_of(layout.EQUITY_LOG)
-_message = _rows_of(layout.MESSAGE)
-_level = _rows_of(layout.LEVEL)
+message_at = _rows_of(layout.MESSAGE)
+change_at = _rows_of(layout.CHANGE)
+far_level = _rows_of(layout.FAR_LEVEL)
+mail_at = _rows_of(layout.MAIL)
+features_at = _rows_of(layout.FEATURES)
 
 
 @intrinsic
@@ -86,43 +89,77 @@ def move_bytes(_typing_context, target, source, count):  # type: ignore[no-untyp
     return types.void(types.int64, types.int64, types.int64), emit
 
 
-@kernel
-def level_at(book: Record, side: int, at: int) -> Record:
-    """Return a level of a book's side by its index."""
-    return _level(book.levels, side * book.capacity + at)
+@intrinsic
+def get_byte(_typing_context, address):  # type: ignore[no-untyped-def]
+    """Read a byte."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        byte = builder.load(builder.inttoptr(values[0], ir.IntType(8).as_pointer()))
+        return builder.zext(byte, _WORD)
+
+    return types.int64(types.int64), emit
+
+
+@intrinsic
+def highest_bit(_typing_context, word):  # type: ignore[no-untyped-def]
+    """Return the number of the highest bit that is set in a word that is not 0."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        zeros = builder.ctlz(values[0], ir.Constant(ir.IntType(1), 1))
+        return builder.sub(ir.Constant(_WORD, 63), zeros)
+
+    return types.int64(types.int64), emit
 
 
 @kernel
-def slot_at(sim: Record, index: int) -> Record:
-    """Return one of the 32 order slots."""
-    return _slot(sim.slots, index)
+def asset_at(sim: Record, index: int) -> Record:
+    """Return an asset."""
+    return asset_at_address(sim.assets, index)
+
+
+@kernel
+def symbol_at(sim: Record, index: int) -> Record:
+    """Return a symbol."""
+    return symbol_at_address(sim.symbols, index)
+
+
+@kernel
+def symbol_of(sim: Record, asset: Record) -> Record:
+    """Return the symbol of an asset."""
+    return symbol_at_address(sim.symbols, asset.symbol)
+
+
+@kernel
+def slot_at(symbol: Record, index: int) -> Record:
+    """Return one of a symbol's 32 order slots."""
+    return _slot(symbol.slots, index)
 
 
 @kernel
 def fill_at(sim: Record, row: int) -> Record:
     """Return a row of the fill log."""
-    return _fill(sim.fills, row)
+    return _fill(sim.fills, row - sim.fills_first)
 
 
 @kernel
 def order_at(sim: Record, row: int) -> Record:
     """Return a row of the order log."""
-    return _order(sim.orders, row)
+    return _order(sim.orders, row - sim.orders_first)
 
 
 @kernel
 def sample_at(sim: Record, row: int) -> Record:
     """Return a row of the equity log."""
-    return _sample(sim.equity, row)
+    return _sample(sim.equity, row - sim.equity_first)
 
 
 @kernel
-def answer_at(sim: Record, at: int) -> Record:
-    """Return an answer on its way to the algo."""
-    return _message(sim.answers, at)
+def word_of(column: Record, row: int) -> int:
+    """Return a 64-bit value of a column."""
+    return get_word(column.at + row * column.step, 0)  # type: ignore[no-any-return]
 
 
 @kernel
-def request_at(sim: Record, at: int) -> Record:
-    """Return an action on its way to the exchange."""
-    return _message(sim.requests, at)
+def byte_of(column: Record, row: int) -> int:
+    """Return a byte of a column."""
+    return get_byte(column.at + row * column.step)  # type: ignore[no-any-return]

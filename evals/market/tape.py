@@ -7,7 +7,7 @@ host, no path.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +21,7 @@ from pydantic import ValidationError
 
 from evals.errors import TapeError
 from evals.market.days import continues, same_import, split_by_day
+from evals.market.source import CHUNK_ROWS, Columns
 from evals.market.schema import BID, CLEAR, LAST_OF_PACKET, METADATA_KEY, TAPE_DTYPE, TAPE_SCHEMA, Events, TapeInfo
 
 ROW_GROUP_ROWS: Final = 1 << 20
@@ -35,6 +36,11 @@ class Tape:
 
     events: Events
     info: TapeInfo
+
+    def chunks(self, chunk_rows: int = CHUNK_ROWS) -> Iterator[Columns]:
+        """Yield the rows as views, without copying them; see :class:`evals.market.source.TapeSource`."""
+        for start in range(0, len(self.events), chunk_rows):
+            yield Columns.of(self.events[start : start + chunk_rows])
 
 
 def utc(ns: int) -> str:

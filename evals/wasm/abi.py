@@ -151,6 +151,69 @@ CONFIG_REGION: Final = np.dtype(
     ]
 )
 
+MAX_VENUES: Final = 20
+VENUE_BOOKS_AT: Final = 0x10000
+"""Where SDK 0.3 reads the venues' books; SDK 0.4 is handed the address."""
+
+VENUE_BOOKS: Final = np.dtype(
+    [
+        ("merged", L2_BOOK),
+        ("book_ct", "u1"),
+        ("pad0", "u1"),
+        ("symbol_id", "<u2"),
+        ("pad", "u1", 4),
+        ("venue_ids", "u1", MAX_VENUES),
+        ("venue_region_ids", "u1", MAX_VENUES),
+        ("books", L2_BOOK, MAX_VENUES),
+    ]
+)
+
+NBBO: Final = np.dtype(
+    [
+        ("nbbo_bid_px_1e9", "<u8"),
+        ("nbbo_ask_px_1e9", "<u8"),
+        ("nbbo_bid_sz_1e8", "<u8"),
+        ("nbbo_ask_sz_1e8", "<u8"),
+        ("nbbo_bid_venue", "u1"),
+        ("nbbo_ask_venue", "u1"),
+        ("venue_ct", "u1"),
+        ("symbol_id", "u1"),
+        ("sequence", "<u4"),
+        ("venue_ids", "u1", MAX_VENUES),
+        ("pad0", "u1", 4),
+        ("venue_bid_px", "<u8", MAX_VENUES),
+        ("venue_ask_px", "<u8", MAX_VENUES),
+        ("venue_bid_sz", "<u4", MAX_VENUES),
+        ("venue_ask_sz", "<u4", MAX_VENUES),
+        ("venue_update_ms", "<u2", MAX_VENUES),
+        ("recv_ns", "<u8"),
+        ("venue_region_ids", "u1", MAX_VENUES),
+        ("pad1", "u1", 4),
+    ]
+)
+
+VENUE_IDS: Final = {
+    "kraken": 1,
+    "coinbase": 2,
+    "binance": 3,
+    "bitget": 4,
+    "cryptocom": 5,
+    "bitmart": 6,
+    "dex": 7,
+    "okx": 8,
+    "bybit": 9,
+    "unknown": 10,
+    "dex-eth": 11,
+    "dex-arb": 12,
+    "dex-base": 13,
+    "dex-op": 14,
+    "dex-poly": 15,
+    "dex-sol": 16,
+    "hyperliquid": 17,
+}
+"""The platform's venue ids by the SDK's names."""
+
+MAX_MESSAGE_BYTES: Final = 256
 MESH_TABLE_AT: Final = 0x24200
 MESH_TABLE_BYTES: Final = 32 + 8 + 8 + MAX_MESH_PEERS * 40
 FIXED_REGIONS_FROM: Final = 0x10000

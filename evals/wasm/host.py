@@ -47,7 +47,9 @@ class Instance:
 
     """
 
-    def __init__(self, wasm: bytes, *, fuel_per_callback: int, memory_limit_bytes: int) -> None:
+    def __init__(
+        self, wasm: bytes, *, fuel_per_callback: int, memory_limit_bytes: int, symbols: int = 1, assets: int = 1
+    ) -> None:
         self._engine = new_engine()
         self._module, self.facts = load_module(self._engine, wasm)
         self._store = wasmtime.Store(self._engine)
@@ -72,7 +74,17 @@ class Instance:
         base = ctypes.addressof(memory.data_ptr(self._store).contents)
         self.words = np.ctypeslib.as_array((ctypes.c_int64 * (memory_limit_bytes // 8)).from_address(base))
         self._memory = memory
-        self._fill_host(exports, base, fuel_per_callback)
+        self._fill_host(exports, base)
+        alloc = exports["algo_alloc"]
+        self.books = tuple(self._allocate(alloc, _BOOK_BYTES, fuel_per_callback) for _ in range(assets))
+        """Addresses of the assets' L2Books in the guest's memory."""
+        self.states = tuple(self._allocate(alloc, abi.ALGO_STATE.itemsize, fuel_per_callback) for _ in range(symbols))
+        """Addresses of the symbols' AlgoStates."""
+        self.host[native.EVENT_WORD] = self._allocate(alloc, _EVENT_BYTES, fuel_per_callback) // 8
+        if self.host[native.HAS_NBBO]:
+            self.host[native.NBBO_WORD] = self._allocate(alloc, abi.NBBO.itemsize, fuel_per_callback) // 8
+        if "algo_on_message" in self.facts.exports:
+            self.host[native.MAIL_WORD] = self._allocate(alloc, abi.MAX_MESSAGE_BYTES, fuel_per_callback) // 8
 
     def interrupt(self) -> None:
         """End the running or the next callback; may be called from another thread."""
@@ -95,9 +107,9 @@ class Instance:
         region["params"][: len(words)] = words
         self.region(abi.ONLINE_FEATURES_AT, abi.ONLINE_FEATURES)["version"] = 1
 
-    def state(self) -> Any:
-        """Return a writable view of the AlgoState in the guest's memory."""
-        return self.region(int(self.host[native.STATE_WORD]) * 8, abi.ALGO_STATE)
+    def state(self, symbol: int = 0) -> Any:
+        """Return a writable view of a symbol's AlgoState in the guest's memory."""
+        return self.region(self.states[symbol], abi.ALGO_STATE)
 
     def failure(self, code: int, callback: str, event_index: int, fuel_used: int) -> AlgoFailure:
         """Turn what a kernel reported into an error, and free what the library handed over.
@@ -145,7 +157,7 @@ class Instance:
         if ctypes.cast(error, ctypes.c_void_p).value is not None:
             raise wasmtime.WasmtimeError._from_ptr(error)
 
-    def _fill_host(self, exports: Any, base: int, fuel: int) -> None:
+    def _fill_host(self, exports: Any, base: int) -> None:
         host, log = self.host, self.log
         memory = self._kept(self._memory._memory)
         host[native.CONTEXT] = ctypes.addressof(self._store._context().contents)
@@ -163,8 +175,8 @@ class Instance:
                 host[native.FUNCTIONS + number] = self._kept(exports[names[name]]._func)
         host[native.LARGEST_ACTION_KIND] = abi.CANCEL if self.facts.abi == "0.1.0" else abi.INTENT
         host[native.HAS_HEARTBEAT] = "algo_on_heartbeat" in self.facts.exports
-        host[native.READS_FIXED_REGIONS] = self.facts.reads_fixed_regions
-        host[native.FEATURES_WORD] = abi.ONLINE_FEATURES_AT // 8
+        host[native.HAS_BOOK] = names["on_book"] in self.facts.exports
+        host[native.HAS_NBBO] = "algo_on_nbbo" in self.facts.exports
         host[native.ACTIONS_AT] = -1
         log[native.LOG_CONTEXT] = host[native.CONTEXT]
         log[native.LOG_MEMORY] = memory
@@ -174,13 +186,6 @@ class Instance:
         text = ctypes.create_string_buffer(_LOG_TRAP)
         log[native.LOG_TRAP_TEXT] = self._kept(text)
         log[native.LOG_TRAP_BYTES] = len(_LOG_TRAP)
-        sizes = {
-            native.BOOK_WORD: _BOOK_BYTES,
-            native.STATE_WORD: abi.ALGO_STATE.itemsize,
-            native.EVENT_WORD: _EVENT_BYTES,
-        }
-        for word, size in sizes.items():
-            host[word] = self._allocate(exports["algo_alloc"], size, fuel) // 8
 
     def _kept(self, structure: Any) -> int:
         """Keep a C structure alive as long as this instance and return its address."""

@@ -23,18 +23,20 @@ CONTEXT, CALL, SET_FUEL, GET_FUEL, MEMORY_SIZE, MEMORY = range(6)
 VALUES_AT, TRAP_AT, FUEL_AT = 6, 7, 8
 # Addresses of the exported functions' C structures, by callback.
 FUNCTIONS: Final = 9
-ON_BOOK, ON_FILL, ON_REJECT, ON_HEARTBEAT, ON_SHUTDOWN = range(5)
-CALLBACKS: Final = ("on_book", "on_fill", "on_reject", "on_heartbeat", "on_shutdown")
+ON_BOOK, ON_FILL, ON_REJECT, ON_HEARTBEAT, ON_SHUTDOWN, ON_NBBO, ON_MESSAGE = range(7)
+CALLBACKS: Final = ("on_book", "on_fill", "on_reject", "on_heartbeat", "on_shutdown", "on_nbbo", "on_message")
 # Where the host's structures are in the guest, in words.
-BOOK_WORD, STATE_WORD, EVENT_WORD, FEATURES_WORD = 14, 15, 16, 17
+EVENT_WORD, NBBO_WORD, MAIL_WORD = 16, 17, 18
 # What kind of algo it is.
-LARGEST_ACTION_KIND, HAS_HEARTBEAT, READS_FIXED_REGIONS = 18, 19, 20
+LARGEST_ACTION_KIND, HAS_BOOK, HAS_HEARTBEAT, HAS_NBBO = 19, 20, 21, 22
 # The last actions pointer that was found to be in range.
-ACTIONS_AT: Final = 21
+ACTIONS_AT: Final = 23
+# The address of a function that makes the call instead, 0 for none: the plain path.
+PLAIN: Final = 24
 # Written by the library or the call.
-TRAP, FUEL_LEFT, ERROR = 22, 23, 24
-VALUES: Final = 26
-HOST_WORDS: Final = 32
+TRAP, FUEL_LEFT, ERROR = 25, 26, 27
+VALUES: Final = 28
+HOST_WORDS: Final = 36
 
 # Header of the log ring.
 LOG_CONTEXT, LOG_MEMORY, LOG_MEMORY_SIZE, LOG_BASE, LOG_NEW_TRAP, LOG_TRAP_TEXT, LOG_TRAP_BYTES, LOG_NOW, LOG_COUNT = (

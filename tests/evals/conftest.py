@@ -144,7 +144,7 @@ def play() -> Callable[..., ReplayResult]:
             Tape(events_of(rows), info),
             config=MmConfig(),
             risk=MmRiskLimits(**limits | dict(risk or {})),
-            settings=ReplaySettings(**latency | settings),
+            settings=ReplaySettings(**{"off_market_bps": 0} | latency | settings),
         )
 
     return run

@@ -54,11 +54,15 @@ class Twin:
 
     def run(self, rows: list[tuple[Any, ...]], script: dict[int, list[tuple[int, ...]]]) -> None:
         end = max(rows[-1][1], *(r[0] for r in rows))
-        agenda: list[tuple[int, int, int, Any]] = [(r[0], 0, i, r) for i, r in enumerate(rows)]
+        agenda: list[tuple[int, int, int, int, int, Any]] = []
+        latest = {True: 0, False: 0}
         packets = 0
         for i, r in enumerate(rows):
+            traded = r[2] in (BUY_TRADE, SELL_TRADE)
+            latest[traded] = max(latest[traded], r[0])
+            agenda.append((latest[traded], 0, packets, not traded, i, r))
             if (len(r) < 6 or r[5]) or i == len(rows) - 1:
-                agenda.append((r[1], 3, packets, script.get(packets, [])))
+                agenda.append((r[1], 3, packets, 0, 0, script.get(packets, [])))
                 packets += 1
         heapq.heapify(agenda)
         while True:
@@ -73,7 +77,7 @@ class Twin:
             elif source == 2:
                 self.hear(*self.answers.popleft()[1])
             else:
-                item = heapq.heappop(agenda)[3]
+                item = heapq.heappop(agenda)[5]
                 if source == 0:
                     self.tape(item[2], item[3], item[4])
                 else:
@@ -115,7 +119,7 @@ class Twin:
             self.books = {1: {}, -1: {}}
         elif kind in (BID, ASK):
             side = 1 if kind == BID else -1
-            self.books[side].pop(px, None)
+            came = sz - self.books[side].pop(px, [0, 0])[0]
             if sz:
                 self.books[side][px] = [sz, 0]
             for order in self.queue:
@@ -123,8 +127,8 @@ class Twin:
                     order.ahead = min(order.ahead, sz)
             reached = [o for o in self.queue if o.side == -side and (o.px - px) * o.side >= 0]
             for order in sorted(reached, key=lambda o: -o.px * o.side):
-                take = min(sz, order.left)
-                sz -= take
+                take = max(min(came, order.left), 0)
+                came -= take
                 if take:
                     self.books[side][px][1] += take
                     self.fill(order, order.px, take, "crossed_book", order.ahead)

@@ -90,8 +90,8 @@ def test_queue_advances_by_trades_and_is_clamped_by_the_level(play: Play) -> Non
     assert [int(f["queue_ahead_1e8"]) // SZ for f in result.fills] == [1, 0]
 
 
-def test_a_level_that_reaches_our_price_fills_up_to_its_size(play: Play) -> None:
-    rows = [*BOOK, (100, 100, ASK, 99, 2), (110, 110, ASK, 99, 2), tick(200)]
+def test_a_level_that_reaches_our_price_fills_up_to_what_comes_to_it(play: Play) -> None:
+    rows = [*BOOK, (100, 100, ASK, 99, 2), (110, 110, ASK, 99, 2), (120, 120, ASK, 99, 3), tick(200)]
     result = play(rows, {0: [order(1, 1, 99, 3)]})
     assert fills_of(result) == [(1, 99, 2, "crossed_book"), (1, 99, 1, "crossed_book")]
 

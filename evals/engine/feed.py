@@ -1,0 +1,98 @@
+"""The algo's side of the tape: where the next packet ends, and what it changes in the book that the algo sees.
+
+The exchange has worked out what each row does to the best 20 levels; here that is done to the copy in the algo's
+memory. Only what the host itself keeps (best prices, number of levels) is ever used by the host again.
+"""
+
+from __future__ import annotations
+
+from evals.engine.kernel import kernel
+from evals.engine.layout import CLEARED, INSERTED, NEVER, REMOVED, Record
+from evals.engine.tables import byte_of, change_at, move_bytes, set_word, word_of
+from evals.market import schema
+from evals.wasm.abi import BOOK_LEVELS
+
+_LAST = schema.LAST_OF_PACKET
+_LEVEL_BYTES = 16
+_SIDE_BYTES = BOOK_LEVELS * _LEVEL_BYTES
+_COUNTS_WORD = 4 * BOOK_LEVELS
+UNKNOWN = -1
+"""The time of a packet whose end lies in rows that have not been handed over yet."""
+
+
+@kernel
+def find_packet(asset: Record) -> None:
+    """Find the end of the next packet and when it is received; leaves UNKNOWN if more rows are needed."""
+    tape = asset.local_rows
+    at = tape.at
+    while at < tape.end:
+        if byte_of(tape.flags, at) & _LAST:
+            asset.packet_ns = word_of(tape.receive, at)
+            asset.packet_row = tape.first_row + at
+            asset.packet_open = 0
+            tape.at = at + 1
+            return
+        at += 1
+    if at > tape.at:
+        asset.packet_open = word_of(tape.receive, at - 1)
+        asset.packet_row = tape.first_row + at - 1
+        tape.at = at
+    if tape.exhausted == 0:
+        asset.packet_ns = UNKNOWN
+    elif asset.packet_open > 0:
+        asset.packet_ns = asset.packet_open
+        asset.packet_open = 0
+    else:
+        asset.packet_ns = NEVER
+
+
+@kernel
+def see_packet(sim: Record, asset: Record, symbol_id: int) -> None:
+    """Bring the algo's book of an asset up to the end of the packet."""
+    book = sim.words + asset.book_word * 8
+    mask, last_row, head = asset.changes_room - 1, asset.packet_row, asset.changes_head
+    while head < asset.changes_tail:
+        change = change_at(asset.changes, head & mask)
+        if change.row > last_row:
+            break
+        _show(asset, book, change)
+        head += 1
+    asset.changes_head = head
+    set_word(book, _COUNTS_WORD, asset.levels[0] | (asset.levels[1] << 8) | (symbol_id << 16))
+    set_word(book, _COUNTS_WORD + 1, sim.run.now_ns)
+    asset.seen_ns = sim.run.now_ns
+
+
+@kernel
+def _show(asset: Record, book: int, change: Record) -> None:
+    kind, d, side = change.change, change.depth, change.side
+    if kind == CLEARED:
+        for word in range(_COUNTS_WORD):
+            set_word(book, word, 0)
+        for each in range(2):
+            asset.levels[each] = 0
+            asset.best_px_1e9[each] = 0
+        return
+    levels = change.levels
+    here = book + side * _SIDE_BYTES + d * _LEVEL_BYTES
+    if kind == INSERTED:
+        move_bytes(here + _LEVEL_BYTES, here, (levels - 1 - d) * _LEVEL_BYTES)
+        set_word(here, 0, change.px_1e9)
+    elif kind == REMOVED:
+        last = levels - 1 if change.tail_px_1e9 > 0 else levels
+        move_bytes(here, here + _LEVEL_BYTES, (last - d) * _LEVEL_BYTES)
+        end = book + side * _SIDE_BYTES + last * _LEVEL_BYTES
+        set_word(end, 0, change.tail_px_1e9)
+        set_word(end, 1, change.tail_sz_1e8)
+    if kind != REMOVED:
+        set_word(here, 1, change.sz_1e8)
+    asset.levels[side] = levels
+    asset.best_px_1e9[side] = change.best_px_1e9
+
+
+@kernel
+def seen_mid(asset: Record) -> int:
+    """Return the mid of the book that the algo sees; 0 if a side is empty."""
+    if asset.best_px_1e9[0] == 0 or asset.best_px_1e9[1] == 0:
+        return 0
+    return (asset.best_px_1e9[0] + asset.best_px_1e9[1]) // 2  # type: ignore[no-any-return]
