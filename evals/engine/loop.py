@@ -66,17 +66,13 @@ _ANSWERED = -1
 
 @kernel
 def start(sim: Record) -> None:
-    """Set the clocks; every asset has its first rows, or none at all."""
+    """Set the clocks; ``run.first_ns`` is when the first row of all happened."""
     run = sim.run
-    first_ns, first_packet_ns = NEVER, NEVER
+    first_packet_ns = NEVER
     for i in range(sim.asset_count):
-        asset = asset_at(sim, i)
-        first_ns = min(first_ns, asset.exchange_ns)
-        first_packet_ns = min(first_packet_ns, asset.packet_ns)
-    for i in range(sim.asset_count):
-        asset_at(sim, i).quoted_since_ns = first_ns
-    run.first_ns = first_ns
-    run.equity_ns = first_ns + sim.equity_interval_ns
+        asset_at(sim, i).quoted_since_ns = run.first_ns
+        first_packet_ns = min(first_packet_ns, asset_at(sim, i).packet_ns)
+    run.equity_ns = run.first_ns + sim.equity_interval_ns
     run.heartbeat_ns = first_packet_ns + _HEARTBEAT_NS if get_word(sim.host, native.HAS_HEARTBEAT) else NEVER
     _next_housekeeping(sim)
 

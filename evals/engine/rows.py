@@ -64,9 +64,14 @@ def seek_trade_row(asset: Record) -> None:
 
 
 @kernel
+def happened_ns(exchange_ns: int, receive_ns: int) -> int:
+    """Return when a row happened, other rows left aside."""
+    return min(max(exchange_ns, receive_ns - LATEST_NS), receive_ns)
+
+
+@kernel
 def _happened_ns(tape: Record, at: int) -> int:
-    received_ns = word_of(tape.receive, at)
-    return min(max(word_of(tape.exchange, at), received_ns - LATEST_NS), received_ns)
+    return happened_ns(word_of(tape.exchange, at), word_of(tape.receive, at))
 
 
 @kernel

@@ -83,6 +83,7 @@ class Simulation:
             feed.start()
             if feed.rows == 0:
                 raise TapeError("The tape is empty: there is nothing to replay. Choose a window that holds data.")
+        self.memory.sim["run"]["first_ns"] = min(feed.happened_ns for feed in self._feeds)
 
     @property
     def first_ns(self) -> int:

@@ -184,7 +184,7 @@ def test_the_exchange_rejects_what_breaks_its_rules(play: Play, action: tuple[in
         ((1, 98 * PX, -SZ, 1, NEW, LIMIT), 2, "quantity not a positive multiple of the lot"),
         ((1, 0, SZ, 1, NEW, LIMIT), 2, "price not a positive multiple of the tick"),
         ((1, 98 * PX, SZ, 0, AMEND, 0), 2, "no such order"),
-        ((1, 98 * PX, SZ, 1, INTENT, 0), 105, "another venue, pool or symbol"),
+        ((1, 98 * PX, SZ, 1, INTENT, 0), 105, "a venue, pool or symbol that this run does not have"),
         ((1, 98 * PX, 6 * SZ, 1, NEW, LIMIT), 101, "position limit"),
         ((1, 2**62, 5 * SZ, 1, NEW, LIMIT), 100, "order notional limit"),
         ((1, 98 * PX, 5 * SZ, 1, NEW, LIMIT), 100, "order notional limit"),
