@@ -144,7 +144,10 @@ def test_a_damaged_file_is_a_tape_error_or_a_tape(content: bytes, data: st.DataO
 @given(data=st.data())
 def test_damaged_values_are_refused(content: bytes, data: st.DataObject) -> None:
     column = pq.ParquetFile(io.BytesIO(content)).metadata.row_group(0).column(data.draw(st.integers(0, 4)))
-    end = column.data_page_offset + column.total_compressed_size
+    start = column.dictionary_page_offset if column.has_dictionary_page else column.data_page_offset
+    # The end of the last page, or of the dictionary.
+    ends = [start + column.total_compressed_size, *([column.data_page_offset] if column.has_dictionary_page else [])]
+    end = data.draw(st.sampled_from(ends))
     damaged = bytearray(content)
     damaged[data.draw(st.integers(end - 20, end - 1))] ^= data.draw(st.integers(1, 255))
     with pytest.raises(TapeError, match=r"day\.parquet is truncated or damaged"):

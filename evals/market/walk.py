@@ -1,0 +1,200 @@
+"""The walk over a tape that validation's figures are taken on: every row once, in order, chunk by chunk."""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeAlias, TypeVar
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from evals.market.levels import LIVE, USED, Side, best, clear, no_levels, set_level, with_room
+from evals.market.schema import ASK, BID, BUY_TRADE, CLEAR, LAST_OF_PACKET, SELL_TRADE, SNAPSHOT
+from evals.market.source import Columns
+
+OFF_MARKET_BPS: Final = 100
+"""A trade further than this outside the best bid and ask is off the market."""
+
+_FIGURES: Final = np.dtype(
+    [
+        (name, np.int64)
+        for name in (
+            "rows",
+            "packets",
+            "trades",
+            "zero_size_trades",
+            "snapshots",
+            "book_rows",
+            "starts_without_snapshot",
+            "negative_latency",
+            "backward_receive_clock",
+            "backward_exchange_clock",
+            "gaps",
+            "crossed_books",
+            "locked_books",
+            "trades_off_book",
+            "trades_off_market",
+            "bid_levels_max",
+            "ask_levels_max",
+            # The first (or longest) of these: row, time and, of a book, prices. -1 where a side is empty.
+            "backward_receive_row",
+            "backward_receive_at_ns",
+            "backward_exchange_row",
+            "backward_exchange_at_ns",
+            "longest_gap_ns",
+            "longest_gap_ends_ns",
+            "crossed_row",
+            "crossed_at_ns",
+            "crossed_bid_1e9",
+            "crossed_ask_1e9",
+            "off_market_row",
+            "off_market_at_ns",
+            "off_market_px_1e9",
+            "off_market_bid_1e9",
+            "off_market_ask_1e9",
+            # Where the walk stands.
+            "receive_ns",
+            "packet_ns",
+            "book_ns",
+            "trade_ns",
+        )
+    ]
+)
+
+_Number = TypeVar("_Number", bound=np.integer[Any])
+
+Figures: TypeAlias = NDArray[np.void]
+"""One record of the figures above."""
+
+
+class Walk:
+    """A walk in progress."""
+
+    def __init__(self, gap_ns: int) -> None:
+        self._figures: Figures = np.zeros(1, _FIGURES)
+        self._gap_ns = gap_ns
+        self._bids = no_levels()
+        self._asks = no_levels()
+
+    def take(self, chunk: Columns) -> None:
+        """Walk over the rows that follow."""
+        self._bids, self._asks = _walk(
+            _as_kernel_reads(chunk.exchange_ns),
+            _as_kernel_reads(chunk.receive_ns),
+            _as_kernel_reads(chunk.px_1e9),
+            _as_kernel_reads(chunk.sz_1e8),
+            _as_kernel_reads(chunk.kind),
+            _as_kernel_reads(chunk.flags),
+            self._figures,
+            self._gap_ns,
+            self._bids,
+            self._asks,
+        )
+
+    def figures(self) -> dict[str, int]:
+        """Return the figures of all rows so far."""
+        return dict(zip(_FIGURES.fields or {}, self._figures[0].item(), strict=True))
+
+
+def _as_kernel_reads(column: NDArray[_Number]) -> NDArray[_Number]:
+    """Return a contiguous array that cannot be written to, so that the kernel is compiled for one kind of array."""
+    view = np.ascontiguousarray(column).view()
+    view.flags.writeable = False
+    return view
+
+
+@njit(cache=True)
+def _walk(
+    exchange_ns: NDArray[np.int64],
+    receive_ns: NDArray[np.int64],
+    px_1e9: NDArray[np.int64],
+    sz_1e8: NDArray[np.int64],
+    kinds: NDArray[np.uint8],
+    flags: NDArray[np.uint8],
+    figures: Figures,
+    gap_ns: int,
+    bids: Side,
+    asks: Side,
+) -> tuple[Side, Side]:
+    found = figures[0]
+    bid_keys, bid_marks, bid_heap, bid_counts = bids
+    ask_keys, ask_marks, ask_heap, ask_counts = asks
+    for i in range(len(kinds)):
+        kind, px, received, exchanged = kinds[i], px_1e9[i], receive_ns[i], exchange_ns[i]
+        row = found["rows"]
+        if row == 0:
+            found["packet_ns"] = received
+        elif received < found["receive_ns"]:
+            if found["backward_receive_clock"] == 0:
+                found["backward_receive_row"], found["backward_receive_at_ns"] = row, received
+            found["backward_receive_clock"] += 1
+        found["rows"] = row + 1
+        found["receive_ns"] = received
+        found["negative_latency"] += received < exchanged
+
+        # The exchange's clock, for the book and for the trades apart.
+        is_trade = kind in {BUY_TRADE, SELL_TRADE}
+        if is_trade:
+            backward = found["trades"] > 0 and exchanged < found["trade_ns"]
+            found["trade_ns"] = exchanged
+            found["trades"] += 1
+            found["zero_size_trades"] += sz_1e8[i] == 0
+        else:
+            backward = found["book_rows"] > 0 and exchanged < found["book_ns"]
+            found["book_ns"] = exchanged
+            found["starts_without_snapshot"] += found["book_rows"] == 0 and kind != CLEAR
+            found["book_rows"] += 1
+        if backward:
+            if found["backward_exchange_clock"] == 0:
+                found["backward_exchange_row"], found["backward_exchange_at_ns"] = row, exchanged
+            found["backward_exchange_clock"] += 1
+
+        if kind == BID:
+            if bid_counts[USED] >= len(bid_heap):
+                bid_keys, bid_marks, bid_heap = with_room(bid_keys, bid_marks, bid_counts)
+            set_level(bid_keys, bid_marks, bid_heap, bid_counts, -px, sz_1e8[i] > 0)
+            found["bid_levels_max"] = max(found["bid_levels_max"], bid_counts[LIVE])
+        elif kind == ASK:
+            if ask_counts[USED] >= len(ask_heap):
+                ask_keys, ask_marks, ask_heap = with_room(ask_keys, ask_marks, ask_counts)
+            set_level(ask_keys, ask_marks, ask_heap, ask_counts, px, sz_1e8[i] > 0)
+            found["ask_levels_max"] = max(found["ask_levels_max"], ask_counts[LIVE])
+        elif kind == CLEAR:
+            found["snapshots"] += flags[i] & SNAPSHOT != 0
+            clear(bid_counts)
+            clear(ask_counts)
+
+        last = flags[i] & LAST_OF_PACKET != 0
+        if is_trade or last:
+            bid = -best(bid_keys, bid_marks, bid_heap, bid_counts) if bid_counts[LIVE] else -1
+            ask = best(ask_keys, ask_marks, ask_heap, ask_counts) if ask_counts[LIVE] else -1
+            if is_trade:
+                below = bid - px if bid_counts[LIVE] and px < bid else 0
+                above = px - ask if ask_counts[LIVE] and px > ask else 0
+                found["trades_off_book"] += below > 0 or above > 0
+                if below > _bps_of(bid) or above > _bps_of(ask):
+                    if found["trades_off_market"] == 0:
+                        found["off_market_row"], found["off_market_at_ns"] = row, received
+                        found["off_market_px_1e9"] = px
+                        found["off_market_bid_1e9"], found["off_market_ask_1e9"] = bid, ask
+                    found["trades_off_market"] += 1
+            if last:
+                if bid_counts[LIVE] and ask_counts[LIVE] and bid >= ask:
+                    if found["crossed_books"] == 0:
+                        found["crossed_row"], found["crossed_at_ns"] = row, received
+                        found["crossed_bid_1e9"], found["crossed_ask_1e9"] = bid, ask
+                    found["crossed_books"] += 1
+                    found["locked_books"] += bid == ask
+                silence = received - found["packet_ns"]
+                found["gaps"] += silence > gap_ns
+                if silence > found["longest_gap_ns"]:
+                    found["longest_gap_ns"], found["longest_gap_ends_ns"] = silence, received
+                found["packet_ns"] = received
+                found["packets"] += 1
+    return (bid_keys, bid_marks, bid_heap, bid_counts), (ask_keys, ask_marks, ask_heap, ask_counts)
+
+
+@njit(cache=True)
+def _bps_of(px: int) -> int:
+    """Return how far a price may be off: rounded down, which for whole numbers is the same limit; never overflows."""
+    return px // 10_000 * OFF_MARKET_BPS + px % 10_000 * OFF_MARKET_BPS // 10_000
