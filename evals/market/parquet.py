@@ -1,8 +1,8 @@
 """The parquet file of a tape: written so that equal events give equal bytes, read chunk by chunk.
 
 The bytes of a file depend on its events, its metadata and the version of pyarrow, and on nothing else: no clock, no
-host, no path. Reading takes memory for a chunk and for one page of each column, whatever the size of the file and of
-its row groups.
+host, no path. Reading takes memory for a chunk and for two row groups as they are compressed (2 MB each), whatever the
+size of the file.
 """
 
 from __future__ import annotations
@@ -21,10 +21,7 @@ from evals.market.rules import RowRules
 from evals.market.schema import METADATA_KEY, TAPE_SCHEMA, Events, TapeInfo
 from evals.market.source import CHUNK_ROWS, Columns
 
-ROW_GROUP_ROWS: Final = 1 << 20
-
-_READ_BYTES: Final = 1 << 18
-"""Read this much of a column at once; without it, pyarrow reads the column's whole part of a row group."""
+ROW_GROUP_ROWS: Final = 1 << 18
 
 
 def encode(events: Events, info: TapeInfo) -> bytes:
@@ -61,7 +58,8 @@ class TapeFile:
     def __init__(self, file: BinaryIO | pa.BufferReader, name: str) -> None:
         self._name = name
         with _damage_named(name):
-            self._file = pq.ParquetFile(file, page_checksum_verification=True, buffer_size=_READ_BYTES)
+            # With pre_buffer pyarrow would read the whole file, compressed, before the first batch.
+            self._file = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False)
             metadata: Mapping[bytes, bytes] = self._file.metadata.metadata or {}
             _check_schema(self._file.schema_arrow, name)
         self.info = _info_of(metadata, name)

@@ -52,7 +52,7 @@ _FIGURES: Final = np.dtype(
             "trades_off_market",
             "bid_levels_max",
             "ask_levels_max",
-            # The first (or longest) of these: row, time and, of a book, prices. -1 where a side is empty.
+            # The first (or longest) of these: row, time and the prices of the book, 0 where a side is empty.
             "backward_receive_row",
             "backward_receive_at_ns",
             "backward_exchange_row",
@@ -202,8 +202,8 @@ def _walk(start: int, columns: _Columns, figures: Figures, gap_ns: int, levels: 
                     marks[side, slot] = epoch << 2 | GONE
                     counts[side, HEAPED] -= 1
                     drop_first(heap, side, counts[side, HEAPED])
-            bid = -heap[BIDS, 0] if counts[BIDS, LIVE] else -1
-            ask = heap[ASKS, 0] if counts[ASKS, LIVE] else -1
+            bid = -heap[BIDS, 0] if counts[BIDS, LIVE] else 0
+            ask = heap[ASKS, 0] if counts[ASKS, LIVE] else 0
             if is_trade:
                 below = bid - px if counts[BIDS, LIVE] and px < bid else 0
                 above = px - ask if counts[ASKS, LIVE] and px > ask else 0
