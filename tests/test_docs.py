@@ -19,10 +19,11 @@ def test_links_lead_somewhere(document: Path) -> None:
         assert (document.parent / target).exists(), f"{document.name} links to {target}"
 
 
-def test_the_tape_example_writes_a_tape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    [example] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "tape.md").read_text(encoding="utf-8"), re.DOTALL)
+def test_the_tape_examples_write_a_tape_and_read_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "docs" / "tape.md").read_text(encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    exec(compile(example, "docs/tape.md", "exec"), {})
+    for example in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(example, "docs/tape.md", "exec"), {})
     tape = read_tape(list(tmp_path.rglob("*.parquet")))
     assert len(tape.events) == 2
     assert tape.info.instrument.venue == "kraken"

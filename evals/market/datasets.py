@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from bundles.canonical import digest_of
-from bundles.errors import IntegrityError, NotFoundError
+from bundles.errors import NotFoundError
 from bundles.evidence import Dataset, Partition
 from evals.errors import TapeError
-from evals.market.days import days_of
-from evals.market.tape import Tape, content_of, decode, join_tapes
-from evals.market.validation import ValidationReport, validate
+from evals.market.dataset_tape import DatasetTape
+from evals.market.joining import joined_chunks, joined_info
+from evals.market.parquet import TapeFile
+from evals.market.partitions import day_of_folder, digest_of_file, of_its_day, unchanged
+from evals.market.schema import TapeInfo
+from evals.market.source import CHUNK_ROWS, Columns
+from evals.market.tape import Tape, gathered, opened
+from evals.market.validation import ValidationReport, Validator
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,8 @@ def list_symbols(root: Path) -> list[SymbolFiles]:
     for venue, venue_folder in _partitions(root, "venue"):
         for symbol, folder in _partitions(venue_folder, "symbol"):
             files = tuple(
-                (_day(day, day_folder), path)
-                for day, day_folder in _partitions(folder, "date")
+                (day_of_folder(day_folder), path)
+                for _, day_folder in _partitions(folder, "date")
                 for path in sorted(day_folder.glob("*.parquet"))
                 if not path.name.startswith(".")
             )
@@ -84,83 +88,91 @@ def build_dataset_with_report(
     root: Path, venue: str, symbol: str, start: date | None = None, end: date | None = None
 ) -> tuple[Dataset, ValidationReport]:
     """Do as :func:`build_dataset` does, and return the whole validation report as well."""
-    partitions: list[Partition] = []
-    tapes: list[tuple[str, Tape]] = []
-    for path in find_files(root, venue, symbol, start, end):
-        content = content_of(path)
-        tape = decode(content, str(path))
-        _check_day(path, tape)
-        instrument = tape.info.instrument
-        if (instrument.venue, instrument.symbol) != (venue, symbol):
-            raise TapeError(
-                f"{path} says that it holds {instrument.venue} {instrument.symbol}, but lies under {venue} {symbol}. "
-                "Move it to its own folder, or correct its metadata."
-            )
-        partitions.append(
-            Partition(
-                key=path.relative_to(root).as_posix(),
-                digest=digest_of(content),
-                size_bytes=len(content),
-                rows=len(tape.events),
-                first_ns=int(tape.events["receive_ns"][0]),
-                last_ns=int(tape.events["receive_ns"][-1]),
-            )
-        )
-        tapes.append((str(path), tape))
-    report = validate(join_tapes(tapes))
+    building = _Building(root, find_files(root, venue, symbol, start, end), (venue, symbol))
+    validator = Validator()
+    for chunk in joined_chunks(building.files()):
+        validator.take(chunk)
+    report = validator.report(joined_info(building.infos))
     report.raise_if_refused(f"{venue} {symbol} in {root}")
-    return Dataset(venue=venue, symbol=symbol, partitions=tuple(partitions), validation=report.summary), report
+    partitions = tuple(building.partitions)
+    return Dataset(venue=venue, symbol=symbol, partitions=partitions, validation=report.summary), report
 
 
-def load_dataset(root: Path, dataset: Dataset) -> Tape:
-    """Read a dataset's tape, verifying every file's size and digest first.
+def open_dataset(root: Path, dataset: Dataset, chunk_rows: int = CHUNK_ROWS) -> DatasetTape:
+    """Open a dataset's tape for reading in chunks of at most ``chunk_rows``.
+
+    Every reading verifies each file's size and digest before it yields the first of the file's rows.
 
     Raises:
         NotFoundError: if a file is not below the data root.
-        IntegrityError: if a file's bytes are not those that the dataset names.
-        TapeError: if a file lies under another day than its rows.
+        IntegrityError: if a file has another size than the dataset names, or is no tape because it was changed. While
+            reading also if a file's bytes are not those that the dataset names.
+        TapeError: if the files are of different instruments. While reading also if a file lies under another day than
+            its rows, or begins before its predecessor ends.
 
     """
-    named: list[tuple[str, Tape]] = []
-    for partition in dataset.partitions:
-        tape = decode(_verified(root, dataset, partition), partition.key)
-        _check_day(Path(partition.key), tape)
-        named.append((partition.key, tape))
-    return join_tapes(named)
+    return DatasetTape(root, dataset, chunk_rows)
 
 
-def _check_day(path: Path, tape: Tape) -> None:
-    """Refuse rows that lie under another day than their own: days are chosen by their folders."""
-    day = _day(path.parent.name.removeprefix("date="), path.parent)
-    first, last = days_of(tape.events, tape.info)
-    if first != day or last != day:
-        held = f"{first}" if first == last else f"{first} to {last}"
-        raise TapeError(
-            f"{path} lies under the UTC day {day}, but its rows are of {held}. "
-            f"Move it to the folder date={first}, or import the capture again."
-        )
+def load_dataset(root: Path, dataset: Dataset) -> Tape:
+    """Read a dataset's tape whole, verifying every file's size and digest first; see :func:`open_dataset`."""
+    source = open_dataset(root, dataset)
+    return gathered(source.info, source.chunks(), sum(partition.rows for partition in dataset.partitions))
 
 
-def _verified(root: Path, dataset: Dataset, partition: Partition) -> bytes:
-    path = (root / partition.key).resolve()
-    if not path.is_relative_to(root.resolve()):
-        raise IntegrityError(
-            f"Dataset {dataset.dataset_id} names {partition.key!r}, outside the data root. Build it again."
-        )
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise NotFoundError(
-            f"{path} of dataset {dataset.dataset_id} cannot be read ({error.strerror}). "
-            "Point the data root at where the file lies, or copy it back."
-        ) from error
-    if len(content) != partition.size_bytes or digest_of(content) != partition.digest:
-        raise IntegrityError(
-            f"{path} is not the file that dataset {dataset.dataset_id} was built from: "
-            f"{len(content)} bytes, {digest_of(content)} instead of {partition.size_bytes} bytes, {partition.digest}. "
-            "Restore the original file, or build a new dataset from this one."
-        )
-    return content
+class _Building:
+    """The files of a dataset that is being built, and what was noted of each while it was read."""
+
+    def __init__(self, root: Path, paths: Sequence[Path], folders: tuple[str, str]) -> None:
+        self.partitions: list[Partition] = []
+        self.infos: list[tuple[str, TapeInfo]] = []
+        self._root = root
+        self._paths = paths
+        self._folders = folders
+
+    def files(self) -> Iterator[tuple[str, TapeInfo, Iterator[Columns]]]:
+        for path in self._paths:
+            with opened(path) as file, unchanged(file, path):
+                size_bytes, digest = digest_of_file(file)
+                tape_file = TapeFile(file, str(path))
+                self._check_folders(path, tape_file.info)
+                self.infos.append((str(path), tape_file.info))
+                ends = _Ends()
+                chunks = of_its_day(path, tape_file.info.opening_rows, tape_file.chunks())
+                yield str(path), tape_file.info, ends.noted(chunks)
+            key = path.relative_to(self._root).as_posix()
+            self.partitions.append(
+                Partition(
+                    key=key,
+                    digest=digest,
+                    size_bytes=size_bytes,
+                    rows=tape_file.rows,
+                    first_ns=ends.first_ns,
+                    last_ns=ends.last_ns,
+                )
+            )
+
+    def _check_folders(self, path: Path, info: TapeInfo) -> None:
+        held = info.instrument.venue, info.instrument.symbol
+        if held != self._folders:
+            raise TapeError(
+                f"{path} says that it holds {' '.join(held)}, but lies under {' '.join(self._folders)}. "
+                "Move it to its own folder, or correct its metadata."
+            )
+
+
+class _Ends:
+    """The first and the last receive time of chunks that pass by."""
+
+    first_ns = 0
+    last_ns = 0
+
+    def noted(self, chunks: Iterator[Columns]) -> Iterator[Columns]:
+        for number, chunk in enumerate(chunks):
+            if number == 0:
+                self.first_ns = int(chunk.receive_ns[0])
+            self.last_ns = int(chunk.receive_ns[-1])
+            yield chunk
 
 
 def _partitions(folder: Path, key: str) -> Iterator[tuple[str, Path]]:
@@ -169,10 +181,3 @@ def _partitions(folder: Path, key: str) -> Iterator[tuple[str, Path]]:
         for path in sorted(folder.glob(f"{key}=*")):
             if path.is_dir():
                 yield path.name.removeprefix(f"{key}="), path
-
-
-def _day(text: str, folder: Path) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise TapeError(f"{folder} is not a UTC day. Name the folder date=YYYY-MM-DD.") from error

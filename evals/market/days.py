@@ -24,6 +24,7 @@ from evals.market.schema import (
     Events,
     TapeInfo,
 )
+from evals.market.source import Columns
 
 _S_PER_DAY: Final = 86_400
 _NS_PER_DAY: Final = _S_PER_DAY * 10**9
@@ -48,21 +49,20 @@ def split_by_day(events: Events, info: TapeInfo) -> list[tuple[date, Events, Tap
     return parts
 
 
-def days_of(events: Events, info: TapeInfo) -> tuple[date, date]:
-    """Return the first and the last UTC day of a file's packets, its opening left out."""
-    own = events[info.opening_rows :]
-    ends_ns = own["receive_ns"][(own["flags"] & LAST_OF_PACKET) != 0]
-    return _date(int(ends_ns.min()) // _NS_PER_DAY), _date(int(ends_ns.max()) // _NS_PER_DAY)
-
-
 def same_import(one: TapeInfo, other: TapeInfo) -> bool:
     """Tell whether two files say the same of their import."""
     return one.model_copy(update={"opening_rows": other.opening_rows, "follows_ns": other.follows_ns}) == other
 
 
-def continues(earlier: Events, earlier_info: TapeInfo, info: TapeInfo) -> bool:
-    """Tell whether a file goes on exactly where the events before it end."""
-    return info.follows_ns == int(earlier["receive_ns"][-1]) and same_import(earlier_info, info)
+def continues(ends_ns: int, earlier: TapeInfo, info: TapeInfo) -> bool:
+    """Tell whether a file goes on exactly where an earlier one ends."""
+    return info.follows_ns == ends_ns and same_import(earlier, info)
+
+
+def packet_days(chunk: Columns, left_out: int) -> tuple[date, date] | None:
+    """Return the UTC days of the first and the last packet that end in a chunk, its first rows left out."""
+    ends_ns = chunk.receive_ns[left_out:][(chunk.flags[left_out:] & LAST_OF_PACKET) != 0]
+    return (_date(int(ends_ns[0]) // _NS_PER_DAY), _date(int(ends_ns[-1]) // _NS_PER_DAY)) if ends_ns.size else None
 
 
 def _date(day: int) -> date:

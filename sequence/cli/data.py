@@ -76,14 +76,15 @@ def synthesize(session: Session, seed: int, duration_s: int, packets_per_s: int)
 def validate_tapes(session: Session, targets: tuple[str, ...]) -> None:
     """Validate a dataset (its digests too), or parquet files and folders of them as one tape; exit 5 if refused."""
     from evals.errors import TapeError
-    from evals.market.datasets import load_dataset
-    from evals.market.tape import read_tape
+    from evals.market.datasets import open_dataset
+    from evals.market.source import TapeSource
+    from evals.market.tape import TapeFiles
     from evals.market.validation import validate
 
     if len(targets) == 1 and targets[0].startswith("data_") and not Path(targets[0]).exists():
-        tape = load_dataset(session.settings.data_root, session.catalog.dataset(targets[0]))
+        tape: TapeSource = open_dataset(session.settings.data_root, session.catalog.dataset(targets[0]))
     else:
-        tape = read_tape(_parquet_files(targets))
+        tape = TapeFiles(_parquet_files(targets))
     report = validate(tape)
     session.emit(report.document(), report.text().splitlines())
     if report.refuse:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import tracemalloc
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bundles.errors import IntegrityError, NotFoundError
 from evals.errors import TapeError
 from evals.market.captures import json_document
-from evals.market.datasets import build_dataset, list_symbols, load_dataset
-from evals.market.schema import ASK, BID, CLEAR
+from evals.market.datasets import build_dataset, build_dataset_with_report, list_symbols, load_dataset, open_dataset
+from evals.market.parquet import ROW_GROUP_ROWS, encode
+from evals.market.schema import ASK, BID, CLEAR, LAST_OF_PACKET
+from evals.market.source import Columns
 from evals.market.synthetic import synthetic_tape
-from evals.market.tape import Tape, encode, write_tape
+from evals.market.tape import Tape, gathered, read_tape, write_tape
+from evals.market.validation import validate
 
 DAY_NS = 86_400 * 10**9
 
@@ -60,6 +69,120 @@ def test_nothing_found_lists_what_there_is(
 def test_an_empty_root_says_so(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no tapes at all"):
         build_dataset(tmp_path / "absent", "synthetic", "BTC-USD")
+
+
+@settings(max_examples=25)
+@given(midnights=st.lists(st.integers(1, 190), max_size=4), chunk_rows=st.integers(1, 200), gap=st.booleans())
+def test_a_dataset_in_chunks_is_the_dataset(
+    tmp_path_factory: pytest.TempPathFactory, midnights: list[int], chunk_rows: int, gap: bool
+) -> None:
+    root = tmp_path_factory.mktemp("root")
+    tape = synthetic_tape(1, duration_s=4, packets_per_s=50, start_ns=20_000 * DAY_NS)
+    ends = tape.events["flags"] & LAST_OF_PACKET != 0
+    packet = np.append(0, np.cumsum(ends)[:-1])
+    later = np.searchsorted(np.sort(midnights), packet, side="right") * DAY_NS
+    tape.events["receive_ns"] += later
+    tape.events["exchange_ns"] += later
+    files = write_tape(root, tape)
+    if gap and len(files) > 2:
+        files.pop(1).unlink()
+    dataset, report = build_dataset_with_report(root, "synthetic", "BTC-USD")
+    whole = read_tape(files)
+    source = open_dataset(root, dataset, chunk_rows)
+    assert source.info == whole.info
+    for _ in range(2):
+        chunks = list(source.chunks())
+        assert max(map(len, chunks)) <= chunk_rows
+        assert (gathered(source.info, chunks, len(whole.events)).events == whole.events).all()
+    assert (load_dataset(root, dataset).events == whole.events).all()
+    assert report == validate(whole) == validate(source)
+
+
+def test_a_forged_day_is_refused_before_its_first_row(tmp_path: Path, three_days: Tape) -> None:
+    dataset = build_dataset(tmp_path, "synthetic", "BTC-USD")
+    source = open_dataset(tmp_path, dataset, 1000)
+    third = tmp_path / dataset.partitions[2].key
+    content = bytearray(third.read_bytes())
+    content[100] ^= 1
+    third.write_bytes(content)
+    begins = dataset.partitions[2].first_ns
+    for forged in (source, open_dataset(tmp_path, dataset, 1000)):  # changed after it was opened, or before
+        read: list[Columns] = []
+        with pytest.raises(IntegrityError, match=r"2024-10-06.*is not the file that dataset data_"):
+            read.extend(forged.chunks())
+        assert dataset.partitions[1].last_ns == read[-1].receive_ns[-1] < begins
+
+
+def test_a_forged_footer_is_no_damage_but_a_forgery(tmp_path: Path) -> None:
+    (path,) = write_tape(tmp_path, synthetic_tape(1, duration_s=2))
+    dataset = build_dataset(tmp_path, "synthetic", "BTC-USD")
+    content = path.read_bytes()
+    path.write_bytes(content[:-4] + b"PAR?")
+    with pytest.raises(IntegrityError, match="is not the file"):
+        open_dataset(tmp_path, dataset)
+    # A sound tape of the same size under the same name, put back only after the dataset was opened.
+    forged = content.replace(b'"importer":"synthetic"', b'"importer":"Synthetic"')
+    assert forged != content
+    path.write_bytes(forged)
+    source = open_dataset(tmp_path, dataset)
+    with pytest.raises(IntegrityError, match="is not the file"):
+        next(source.chunks())
+    path.write_bytes(content)
+    with pytest.raises(IntegrityError, match="was another file when dataset data_"):
+        next(source.chunks())
+
+
+def test_a_file_written_to_while_it_is_read_is_noticed(tmp_path: Path) -> None:
+    (path,) = write_tape(tmp_path, synthetic_tape(1, duration_s=60))
+    dataset = build_dataset(tmp_path, "synthetic", "BTC-USD")
+    chunks = open_dataset(tmp_path, dataset, 10).chunks()
+    next(chunks)
+    os.utime(path, ns=(0, 0))
+    with pytest.raises(IntegrityError, match="was changed while it was read"):
+        list(chunks)
+
+
+def test_a_file_replaced_while_it_is_read_does_no_harm(tmp_path: Path) -> None:
+    tape = synthetic_tape(1, duration_s=60)
+    write_tape(tmp_path, tape)
+    dataset = build_dataset(tmp_path, "synthetic", "BTC-USD")
+    chunks = open_dataset(tmp_path, dataset, 10).chunks()
+    first = next(chunks)
+    write_tape(tmp_path, synthetic_tape(2, duration_s=60), overwrite=True)
+    assert len(first) + sum(map(len, chunks)) == len(tape.events)
+
+
+def test_a_key_out_of_the_root_is_not_even_opened(tmp_path: Path) -> None:
+    write_tape(tmp_path / "root", synthetic_tape(1, duration_s=2))
+    dataset = build_dataset(tmp_path / "root", "synthetic", "BTC-USD")
+    outside = dataset.partitions[0].model_copy(update={"key": "../secret"})
+    with pytest.raises(IntegrityError, match="outside the data root"):
+        open_dataset(tmp_path / "root", dataset.model_copy(update={"partitions": (outside,)}))
+
+
+def test_ten_times_the_rows_take_the_same_memory(tmp_path: Path) -> None:
+    once = synthetic_tape(1, duration_s=330, packets_per_s=1000)
+    assert len(once.events) > 1.5 * ROW_GROUP_ROWS  # both lengths come to where two row groups are held
+    span = int(once.events["receive_ns"][-1] - once.events["receive_ns"][0])
+    streaming, building = [], []
+    for times in (1, 10):
+        events = np.tile(once.events, times)
+        later = np.repeat(np.arange(times) * span, len(once.events))
+        events["receive_ns"] += later
+        events["exchange_ns"] += later
+        write_tape(tmp_path / str(times), Tape(events, once.info))
+        del events, later
+        tracemalloc.start()
+        dataset = build_dataset(tmp_path / str(times), "synthetic", "BTC-USD")
+        building.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.reset_peak()
+        arrow = 0
+        for _ in open_dataset(tmp_path / str(times), dataset).chunks():
+            arrow = max(arrow, pa.total_allocated_bytes())
+        streaming.append(tracemalloc.get_traced_memory()[1] + arrow)
+        tracemalloc.stop()
+    assert building[1] < 1.1 * building[0]
+    assert streaming[1] < 1.1 * streaming[0] < 1.1 * 16 * 2**20
 
 
 @pytest.mark.parametrize("change", ["flip", "truncate", "append"])

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from bundles.canonical import digest_of
 from evals.errors import TapeError
+from evals.market.parquet import encode
 from evals.market.schema import BUY_TRADE, LAST_OF_PACKET, SELL_TRADE, TAPE_SCHEMA
 from evals.market.synthetic import DEFAULT_INSTRUMENT, DEFAULT_START_NS, synthetic_tape
-from evals.market.tape import decode, encode
+from evals.market.tape import decode
 from evals.market.validation import validate
 
 

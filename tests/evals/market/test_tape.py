@@ -17,6 +17,7 @@ from hypothesis.extra import numpy as hnp
 
 from evals.errors import TapeError
 from evals.market.book import Book
+from evals.market.parquet import TapeFile, encode
 from evals.market.schema import (
     ASK,
     BID,
@@ -30,7 +31,7 @@ from evals.market.schema import (
     TapeInfo,
 )
 from evals.market.synthetic import synthetic_tape
-from evals.market.tape import Tape, decode, encode, read_tape, write_tape
+from evals.market.tape import Tape, TapeFiles, decode, gathered, read_tape, write_tape
 
 DAY_NS = 86_400 * 10**9
 MakeTape = Callable[..., Tape]
@@ -71,6 +72,42 @@ def test_a_tape_comes_back_as_it_was_written(
     assert {path.read_bytes() for path in files} == {
         path.read_bytes() for path in write_tape(tmp_path_factory.mktemp("again"), back)
     }
+
+
+@given(events=some_events(), chunk_rows=st.integers(1, 61))
+def test_files_read_in_chunks_give_the_same_rows(
+    tmp_path_factory: pytest.TempPathFactory, info: TapeInfo, events: Events, chunk_rows: int
+) -> None:
+    source = TapeFiles(write_tape(tmp_path_factory.mktemp("root"), Tape(events, info)))
+    for _ in range(2):
+        chunks = list(source.chunks(chunk_rows))
+        assert max(map(len, chunks)) <= chunk_rows
+        assert (gathered(info, chunks, source.most_rows).events == events).all()
+    assert source.info == info
+
+
+@given(events=some_events(), chunk_rows=st.integers(1, 61), data=st.data())
+def test_the_same_fault_is_found_in_chunks_of_any_size(
+    info: TapeInfo, events: Events, chunk_rows: int, data: st.DataObject
+) -> None:
+    wrong = {"receive_ns": -(2**63), "kind": 6, "px_1e9": -1, "sz_1e8": -1, "flags": 0}
+    for name in data.draw(st.lists(st.sampled_from(sorted(wrong)), min_size=1, max_size=3)):
+        events[name][data.draw(st.integers(0, len(events) - 1))] = wrong[name]
+    opening = data.draw(st.integers(0, len(events) + 1))
+    nulls = data.draw(st.lists(st.integers(0, len(events) - 1), max_size=2))
+    table = table_of(Tape(events, info.model_copy(update={"opening_rows": opening})))
+    mask = np.isin(np.arange(len(events)), nulls)
+    table = table.set_column(4, "sz_1e8", pa.array(events["sz_1e8"].copy(), mask=mask))
+    content = parquet(table)
+
+    def found(rows: int) -> str:
+        try:
+            list(TapeFile(pa.BufferReader(content), "own.parquet").chunks(rows))
+        except TapeError as error:
+            return str(error)
+        return ""
+
+    assert found(chunk_rows) == found(1000)
 
 
 def test_every_day_can_be_replayed_alone(tmp_path: Path) -> None:
@@ -144,7 +181,10 @@ def test_a_damaged_file_is_a_tape_error_or_a_tape(content: bytes, data: st.DataO
 @given(data=st.data())
 def test_damaged_values_are_refused(content: bytes, data: st.DataObject) -> None:
     column = pq.ParquetFile(io.BytesIO(content)).metadata.row_group(0).column(data.draw(st.integers(0, 4)))
-    end = column.data_page_offset + column.total_compressed_size
+    start = column.dictionary_page_offset if column.has_dictionary_page else column.data_page_offset
+    # The end of the last page, or of the dictionary.
+    ends = [start + column.total_compressed_size, *([column.data_page_offset] if column.has_dictionary_page else [])]
+    end = data.draw(st.sampled_from(ends))
     damaged = bytearray(content)
     damaged[data.draw(st.integers(end - 20, end - 1))] ^= data.draw(st.integers(1, 255))
     with pytest.raises(TapeError, match=r"day\.parquet is truncated or damaged"):

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evals.errors import TapeError
 from evals.market.schema import ASK, BID, BUY_TRADE, CLEAR, LAST_OF_PACKET, SELL_TRADE, SNAPSHOT
 from evals.market.tape import Tape
-from evals.market.validation import validate
+from evals.market.validation import Validator, validate
 
 MakeTape = Callable[..., Tape]
 S = 10**9
@@ -50,6 +50,69 @@ def test_agrees_with_a_slow_and_obvious_walk(make_tape: MakeTape, rows: list[tup
     assert report.summary["packets"] == sum(row[4] for row in rows)
     assert any(f"first at row {first} " in reason for reason in report.refuse if "crossed" in reason) == bool(crossed)
     assert max(len(line) for line in report.text().splitlines()) <= 80
+
+
+@given(rows=ROWS, chunk_rows=st.integers(1, 80))
+def test_how_the_tape_is_cut_makes_no_difference(
+    make_tape: MakeTape, rows: list[tuple[int, int, int, int, int]], chunk_rows: int
+) -> None:
+    tape = make_tape([row[:4] for row in rows])
+    tape.events["flags"] = [row[4] for row in rows]
+    validator = Validator()
+    for chunk in tape.chunks(chunk_rows):
+        validator.take(chunk)
+    assert validator.report(tape.info) == validate(tape)
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 2**32), spread=st.sampled_from([40, 1_000, 10**9]), removals=st.integers(1, 4))
+def test_agrees_on_books_of_many_levels(make_tape: MakeTape, seed: int, spread: int, removals: int) -> None:
+    # Enough levels that come and go for the tables to be built anew.
+    random = np.random.default_rng(seed)
+    count = 4_000
+    kinds = random.choice([BID, ASK, BUY_TRADE, CLEAR], count, p=[0.48, 0.48, 0.0395, 0.0005])
+    prices = random.integers(1, spread, count) * 10**7 + (kinds == ASK) * (spread // 3) * 10**7
+    sizes = random.integers(0, 1 + removals, count) > 0
+    prices[1::3], kinds[1::3] = prices[:-1:3], kinds[:-1:3]
+    tape = make_tape(np.column_stack([np.arange(count) * S, kinds, prices, sizes]).tolist())
+    sides: dict[int, set[int]] = {BID: set(), ASK: set()}
+    crossed, off_book, most = 0, 0, {BID: 0, ASK: 0}
+    for kind, px, there in zip(kinds.tolist(), prices.tolist(), sizes.tolist(), strict=True):
+        if kind == CLEAR:
+            sides = {BID: set(), ASK: set()}
+        elif kind in sides:
+            (sides[kind].add if there else sides[kind].discard)(px)
+            most[kind] = max(most[kind], len(sides[kind]))
+        bid, ask = max(sides[BID], default=0), min(sides[ASK], default=2**63)
+        crossed += bid >= ask
+        off_book += kind == BUY_TRADE and not bid <= px <= ask
+    summary = validate(tape).summary
+    expected = {"crossed_books": crossed, "trades_off_book": off_book}
+    expected |= {"bid_levels_max": most[BID], "ask_levels_max": most[ASK]}
+    assert summary | expected == summary
+
+
+@pytest.mark.parametrize(
+    ("px", "off"),
+    [(102_010_000_000, 0), (102_010_000_001, 1), (99_000_000_000, 0), (98_999_999_999, 1), (100_500_000_000, 0)],
+)
+def test_a_trade_far_outside_the_book_is_off_the_market(make_tape: MakeTape, px: int, off: int) -> None:
+    rows = [(S, CLEAR, 0, 0), (S, BID, 100 * S, 1), (S, ASK, 101 * S, 1), (2 * S, SELL_TRADE, px, 1)]
+    report = validate(make_tape([*rows, (3 * S, BUY_TRADE, px, 1)]))
+    assert report.summary["trades_off_market"] == 2 * off
+    place = "row 3 (1970-01-01T00:00:02.000000000Z)"
+    found = [note for note in report.problems if place in note and "best bid is 100 and the best ask 101" in note]
+    assert len(found) == off
+    assert not report.refuse
+
+
+def test_a_market_of_one_side_has_prices_off_it_too(make_tape: MakeTape) -> None:
+    report = validate(
+        make_tape([(1, CLEAR, 0, 0), (1, ASK, 2**63 - 1, 1), (1, ASK, 5 * S, 1), (2, BUY_TRADE, 6 * S, 1)])
+    )
+    assert report.summary["trades_off_market"] == 1
+    assert any("the best bid is none and the best ask 5." in note for note in report.problems)
+    assert validate(make_tape([(1, BUY_TRADE, 6, 1)])).summary["trades_off_market"] == 0
 
 
 def test_a_crossed_book_is_refused_naming_row_time_and_prices(make_tape: MakeTape) -> None:
