@@ -6,12 +6,12 @@ A sample is one row for each symbol, always in the same order; its equity and fe
 from __future__ import annotations
 
 import math
-import operator
 from typing import Final
 
 import numpy as np
 
 from evals.engine.layout import Records
+from evals.metrics.exact import dot, total
 
 _YEAR_NS: Final = 365 * 86_400 * 10**9
 
@@ -52,21 +52,21 @@ class EquitySums:
             rows[name].reshape(-1, self._symbols) for name in ("equity_1e9", "cash_1e9", "position_1e8", "fees_1e9")
         )
         equity = equities.sum(axis=1)
-        before = [self.equity_1e9] if self.samples else []
-        changes = np.diff([*before, *equity.tolist()]).tolist()
-        self._changes_1e9 += sum(changes)
-        self._squares_1e18 += sum(map(operator.mul, changes, changes))
+        # Nothing comes before the first sample: it adds a change of 0, which the count below leaves out.
+        changes = np.diff(equity, prepend=self.equity_1e9 if self.samples else equity[0])
+        self._changes_1e9 += total(changes)
+        self._squares_1e18 += dot(changes, changes)
         peaks = np.maximum.accumulate(np.maximum(equity, self._peak_1e9))
         self.drawdown_1e9 = max(self.drawdown_1e9, int((peaks - equity).max()))
         self.below_peak += int(np.count_nonzero(equity < peaks))
         self._peak_1e9 = int(peaks[-1])
-        self.positions_1e8 += sum(positions.ravel().tolist())
-        self.abs_positions_1e8 += sum(np.abs(positions).ravel().tolist())
+        self.positions_1e8 += total(positions)
+        self.abs_positions_1e8 += total(np.abs(positions))
         self.long += int(np.count_nonzero((positions > 0).any(axis=1)))
         self.short += int(np.count_nonzero((positions < 0).any(axis=1)))
         self.flat += int(np.count_nonzero((positions == 0).all(axis=1)))
         exposure = np.abs(equities - cash).sum(axis=1)
-        self.exposures_1e9 += sum(exposure.tolist())
+        self.exposures_1e9 += total(exposure)
         self.exposure_1e9 = max(self.exposure_1e9, int(exposure.max()))
         self.samples += len(equity)
         self.equity_1e9 = int(equity[-1])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from evals.engine.layout import FILL_REASONS, TAKER, Int64s, Records
 from evals.market.schema import Instrument
+from evals.metrics.exact import dot, times_1e8, total
 from evals.metrics.histogram import Histogram
 
 HORIZONS: Final = ("100ms", "1s", "10s")
@@ -63,7 +63,7 @@ class FillSums:
         """Count further fills, in the order of the log."""
         self.by_reason += np.bincount(rows["reason"], minlength=len(FILL_REASONS))
         ahead = rows["queue_ahead_1e8"][rows["reason"] != TAKER]
-        self.ahead_1e8 += sum(ahead.tolist())
+        self.ahead_1e8 += total(ahead)
         self.aheads.add(ahead)
         for asset in np.unique(rows["asset"]).tolist():
             own = rows[rows["asset"] == asset]
@@ -78,8 +78,8 @@ class FillSums:
         px, mid, qty = rows["px_1e9"], rows["mid_1e9"], rows["qty_1e8"]
         at_px = _values(instrument, px, qty)
         at_mid = _values(instrument, np.where(mid > 0, mid, px), qty)
-        self.volume_1e9 += sum(map(abs, at_px))
-        self.spread_1e9 += _dot(rows["side"].tolist(), map(operator.sub, at_mid, at_px))
+        self.volume_1e9 += total(np.abs(at_px))
+        self.spread_1e9 += dot(rows["side"], at_mid - at_px)
 
     def _add_flips(self, symbol: int, positions: Int64s) -> None:
         signs = np.sign(positions[positions != 0])
@@ -90,26 +90,23 @@ class FillSums:
 
 
 def _add_markout(markout: Markout, rows: Records, column: str, contract_size_1e8: int) -> None:
-    known = rows[rows[column] > 0]
-    side, px, qty = known["side"], known["px_1e9"], known["qty_1e8"].tolist()
-    moves = side * (known[column] - px)
-    markout.moved += _dot(moves.tolist(), qty) * contract_size_1e8
-    markout.traded += _dot(px.tolist(), qty) * contract_size_1e8
-    markout.known += len(known)
+    known = rows[column] > 0
+    side, px, qty = rows["side"][known], rows["px_1e9"][known], rows["qty_1e8"][known]
+    mid, then = rows["mid_1e9"][known], rows[column][known]
+    moves = side * (then - px)
+    markout.moved += dot(moves, qty) * contract_size_1e8
+    markout.traded += dot(px, qty) * contract_size_1e8
+    markout.known += len(px)
     markout.hits += int(np.count_nonzero(moves > 0))
-    makers = known[(known["reason"] != TAKER) & (known["mid_1e9"] > 0)]
-    markout.known_makers += len(makers)
-    markout.adverse += int(np.count_nonzero(makers["side"] * (makers[column] - makers["mid_1e9"]) < 0))
+    makers = (rows["reason"][known] != TAKER) & (mid > 0)
+    markout.known_makers += int(np.count_nonzero(makers))
+    markout.adverse += int(np.count_nonzero(makers & (side * (then - mid) < 0)))
 
 
-def _dot(left: Iterable[int], right: Iterable[int]) -> int:
-    """Return the sum of products, exactly: one product of price and size can pass 64 bits."""
-    return sum(map(operator.mul, left, right))
-
-
-def _values(instrument: Instrument, px_1e9: Int64s, qty_1e8: Int64s) -> list[int]:
+def _values(instrument: Instrument, px_1e9: Int64s, qty_1e8: Int64s) -> Int64s:
     """Return the value of a long position at each price, rounded towards zero as the engine does."""
     size = instrument.contract_size_1e8
     if instrument.contract == "inverse":
-        return [-(q * size * 100 // p) for p, q in zip(px_1e9.tolist(), qty_1e8.tolist(), strict=True)]
-    return [p * (q * size // 10**8) // 10**8 for p, q in zip(px_1e9.tolist(), qty_1e8.tolist(), strict=True)]
+        values = [-(q * size * 100 // p) for p, q in zip(px_1e9.tolist(), qty_1e8.tolist(), strict=True)]
+        return np.array(values, np.int64)
+    return times_1e8(px_1e9, times_1e8(qty_1e8, size))
