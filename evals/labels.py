@@ -24,22 +24,20 @@ METRICS: Final[dict[str, Meaning]] = {
     ),
     "off_market_volume_1e8": Meaning("Safety", "Off-market volume", 8, "base", "Size of these prints"),
     "log_lines": Meaning("Safety", "Log lines", 0, "", "Lines that the algo logged"),
-    "net_pnl_1e9": Meaning("Profit", "Net P&L", 9, "money", "Profit or loss after fees, inventory at the last mid"),
-    "gross_pnl_1e9": Meaning("Profit", "Gross P&L", 9, "money", "Before fees"),
-    "spread_pnl_1e9": Meaning("Profit", "Spread P&L", 9, "money", "Earned against the mid at the moment of each fill"),
-    "inventory_pnl_1e9": Meaning("Profit", "Inventory P&L", 9, "money", "Earned by holding while the mid moved"),
-    "fees_1e9": Meaning("Profit", "Fees", 9, "money", "Paid to the venue; negative is a rebate"),
+    "net_pnl_1e9": Meaning("Profit", "Net P&L", 9, "ccy", "Profit or loss after fees, inventory at the last mid"),
+    "gross_pnl_1e9": Meaning("Profit", "Gross P&L", 9, "ccy", "Before fees"),
+    "spread_pnl_1e9": Meaning("Profit", "Spread P&L", 9, "ccy", "Earned against the mid at the moment of each fill"),
+    "inventory_pnl_1e9": Meaning("Profit", "Inventory P&L", 9, "ccy", "Earned by holding while the mid moved"),
+    "fees_1e9": Meaning("Profit", "Fees", 9, "ccy", "Paid to the venue; negative is a rebate"),
     "cost_share": Meaning("Profit", "Cost share", 0, "", "Fees over gross profit; undefined without one"),
     "return_bps": Meaning("Profit", "Return", 0, "bps", "Net P&L over the capital of the settings"),
     "pnl_per_volume_bps": Meaning("Profit", "Net P&L per volume", 0, "bps", "Net P&L over the value traded"),
     "sharpe": Meaning("Risk", "Sharpe ratio", 0, "", "Of the changes between equity samples, annualised to 365 days"),
-    "max_drawdown_1e9": Meaning("Risk", "Largest drawdown", 9, "money", "Deepest fall of equity below an earlier peak"),
+    "max_drawdown_1e9": Meaning("Risk", "Largest drawdown", 9, "ccy", "Deepest fall of equity below an earlier peak"),
     "max_drawdown_pct": Meaning("Risk", "Largest drawdown", 0, "%", "The same, of the capital"),
     "time_in_drawdown": Meaning("Risk", "Time in drawdown", 0, "", "Share of samples below an earlier peak"),
-    "max_exposure_1e9": Meaning(
-        "Risk", "Largest exposure", 9, "money", "Absolute value of all positions, over samples"
-    ),
-    "mean_exposure_1e9": Meaning("Risk", "Mean exposure", 9, "money", "The same, on average"),
+    "max_exposure_1e9": Meaning("Risk", "Largest exposure", 9, "ccy", "Absolute value of all positions, over samples"),
+    "mean_exposure_1e9": Meaning("Risk", "Mean exposure", 9, "ccy", "The same, on average"),
     "max_abs_position_1e8": Meaning(
         "Inventory", "Largest position", 8, "base", "Largest absolute position, over fills"
     ),
@@ -65,7 +63,7 @@ METRICS: Final[dict[str, Meaning]] = {
     "cancel_ratio": Meaning("Trading", "Cancel ratio", 0, "", "Orders cancelled by the algo, of the same"),
     "order_to_trade": Meaning("Trading", "Order-to-trade", 0, "", "Orders, cancels and amends for each fill"),
     "order_lifetime_p50_ms": Meaning("Trading", "Order lifetime, median", 0, "ms", "Of orders that rested and ended"),
-    "volume_notional_1e9": Meaning("Trading", "Volume", 9, "money", "Value of all fills"),
+    "volume_notional_1e9": Meaning("Trading", "Volume", 9, "ccy", "Value of all fills"),
     "turnover": Meaning("Trading", "Turnover", 0, "x", "Volume over the capital"),
     "quote_uptime": Meaning("Quoting", "Quote uptime", 0, "", "Share of time with a quote on both sides"),
     "time_at_touch": Meaning("Quoting", "Time at touch", 0, "", "Share of time at the best price, mean of both sides"),
@@ -94,3 +92,24 @@ METRICS: Final[dict[str, Meaning]] = {
     "fuel_max": Meaning("Compute", "Fuel, largest", 0, "fuel", "The most that one callback used"),
 }
 """The metrics of a replay in the order in which a report shows them."""
+
+
+def meaning_of(name: str) -> Meaning:
+    """Return what a metric says, by its prefix if it is one of a family, or at least its name."""
+    if name in METRICS:
+        return METRICS[name]
+    family, _, rest = name.partition("_")
+    inner, _, end = rest.rpartition("_")
+    if family == "rejects":
+        return Meaning(
+            "Rejects by code", rest.replace("_", " ").upper(), 0, "", "Refused with this code of the platform"
+        )
+    if family == "band" and inner in METRICS and end in {"low", "high"}:
+        of = METRICS[inner]
+        extreme = "lowest" if end == "low" else "highest"
+        return Meaning("Queue models", f"{of.label}, {extreme}", of.scale, of.unit, "Over all queue models")
+    if family == "band":
+        return Meaning("Queue models", rest.replace("_", " ").capitalize(), 0, "", "Queue models that the band spans")
+    if family == "tape":
+        return Meaning("Tape", rest.replace("_", " ").capitalize(), 0, "", "From the validation of the dataset")
+    return Meaning("Other", name, 0, "", "")
