@@ -33,10 +33,14 @@ def profit_split(metrics: Metrics, shown: Format) -> str:
     high = max(0.0, *(max(start, stop) for _, _, start, stop in steps))
     rows = "".join(
         f'<tr><td class="name">{label}</td><td class="value">{shown(value, 9)}</td>'
-        f'<td class="track">{_bar(low, high, start, stop, "gain" if value >= 0 else "loss")}</td></tr>'
+        f'<td class="track">{_bar(low, high, start, stop, _shade(value))}</td></tr>'
         for label, value, start, stop in steps
     )
     return f'<table class="bars split"><tbody>{rows}</tbody></table>'
+
+
+def _shade(value: float) -> str:
+    return "gain" if value > 0 else "loss" if value else "none"
 
 
 def band_table(metrics: Metrics, shown: Format) -> str:

@@ -63,7 +63,7 @@ def specification(
         "background": "transparent",
         "spacing": 14,
         "vconcat": views,
-        "resolve": {"scale": {"x": "shared"}},
+        "resolve": {"scale": {"x": "shared", "color": "independent"}, "legend": {"color": "independent"}},
         "config": {
             "view": {"stroke": None},
             "axis": {

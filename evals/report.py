@@ -238,8 +238,8 @@ def _band(evaluation: Evaluation) -> str:
     if not table:
         return '<p class="note">Only one queue model was run: how much the figures depend on it is not known.</p>'
     models = format_metric(evaluation.metrics.get("band_models"), 0)
-    own = evaluation.inputs.settings.get("queue_model")
-    note = f"The same inputs under {models} queue models; the mark is this run's{f', {own}' if own else ''}."
+    own = str(evaluation.inputs.settings.get("queue_model", "")).replace("_", " ")
+    note = f"The same inputs under {models} queue models; the mark is this run's{own and f', {own}'}."
     wide = "Where the band is wide, the figure tells of the model rather than of the algo."
     return f'{table}<p class="note">{_text(note)} {wide}</p>'
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -191,3 +192,15 @@ def test_what_the_engine_counted_is_passed_on(compute: Compute) -> None:
     metrics = compute(off_market_trades=2, off_market_volume_1e8=7, log_lines=3, trapped=True, callbacks=4)
     assert [metrics[name] for name in ("off_market_trades", "off_market_volume_1e8", "log_lines")] == [2, 7, 3]
     assert (metrics["traps"], metrics["callbacks"]) == (1, 4)
+
+
+def test_what_is_kept_does_not_grow_with_the_run(log_of: Callable[..., Any]) -> None:
+    metrics = Metrics([INSTRUMENT], 10**12)
+    sizes = []
+    for _ in range(100):
+        fills = log_of("fills", 100, px_1e9=10**12, mid_1e9=10**12 + 1, qty_1e8=10**9, mid_1s_1e9=10**12 - 1, side=1)
+        metrics.add_fills(fills)
+        metrics.add_orders(log_of("orders", 100, arrived_ns=1, done_ns=range(100), reject_code=2))
+        metrics.add_equity(log_of("equity", 100, equity_1e9=range(100)))
+        sizes.append(len(pickle.dumps(metrics)))
+    assert sizes[-1] < sizes[0] + 200
