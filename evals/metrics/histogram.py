@@ -44,8 +44,8 @@ class Histogram:
 
 def _buckets(values: Int64s) -> Int64s:
     """Return the bucket of each value: itself below 2^11, then 2^10 steps an octave."""
+    # Just below a power of two the float is that power, and one bit too many leads to the same bucket.
     bits = np.frexp(values.astype(np.float64))[1].astype(np.int64)
-    bits -= values >> np.maximum(bits - 1, 0) == 0  # a value just below a power of two is rounded up to it
     shift = np.maximum(bits - _BITS, 0)
     buckets: Int64s = shift * _STEPS + (values >> shift)
     return buckets

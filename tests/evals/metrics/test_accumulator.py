@@ -116,10 +116,11 @@ def test_lifetimes_are_those_of_orders_that_rested_and_ended(compute: Compute, l
     ms = 10**6
     orders = log_of(
         "orders",
-        6,
-        kind=[0, 0, 0, 0, 0, 1],
-        arrived_ns=[10 * ms, 10 * ms, 10 * ms, 10 * ms, 0, 10 * ms],
-        done_ns=[12 * ms, 14 * ms, 10 * ms, 0, 5 * ms, 90 * ms],  # filled on arrival, open, refused, a cancel
+        8,
+        kind=[0, 0, 0, 0, 0, 0, 0, 1],
+        arrived_ns=[10 * ms, 10 * ms, 10 * ms, 10 * ms, 10 * ms, 10 * ms, 0, 10 * ms],
+        # Rested twice, filled on arrival three times, still open, refused, a cancel.
+        done_ns=[12 * ms, 14 * ms, 10 * ms, 10 * ms, 10 * ms, 0, 5 * ms, 90 * ms],
     )
     assert compute(orders=orders)["order_lifetime_p50_ms"] == pytest.approx(2, rel=1 / 1024)
 

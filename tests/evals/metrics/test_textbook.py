@@ -31,7 +31,7 @@ INVERSE = Instrument(
 )
 SYMBOL_OF_ASSET = (0, 0, 1)
 
-PRICES = st.integers(5_900 * 10**9, 6_100 * 10**9)
+PRICES = st.one_of(st.sampled_from((6_000 * 10**9, 6_001 * 10**9)), st.integers(5_900 * 10**9, 6_100 * 10**9))
 MIDS = st.one_of(st.just(0), PRICES)
 FILLS = st.lists(
     st.fixed_dictionaries(
@@ -58,7 +58,7 @@ ORDERS = st.lists(
             "outcome": st.integers(0, len(layout.OUTCOMES) - 1),
             "reject_code": st.sampled_from((-1, -1, 1, 2, 100, 101, 103, 104)),
             "arrived_ns": st.sampled_from((0, 10**18, 10**18 + 5)),
-            "done_ns": st.one_of(st.just(0), st.integers(10**18, 10**18 + 10**13)),
+            "done_ns": st.one_of(st.sampled_from((0, 10**18)), st.integers(10**18, 10**18 + 10**13)),
         }
     ),
     max_size=40,
