@@ -12,6 +12,7 @@ from evals.wasm import abi
 from evals.wasm.sections import Sections, read_sections
 
 PAGE_BYTES: Final = 65_536
+_TOLD_CHARACTERS: Final = 200
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ def new_engine() -> wasmtime.Engine:
     """Return an engine with the settings that make a run deterministic; one engine serves one run.
 
     Fuel is the limit that counts: the same number on every machine. Epochs are the net for wall-clock time only.
+    Proposals that rustc does not use are off: each would bring its own limits (a second heap, say) or its own ways to
+    make the compiler slow (blocks with hundreds of parameters).
     """
     config = wasmtime.Config()
     config.consume_fuel = True
@@ -47,6 +50,15 @@ def new_engine() -> wasmtime.Engine:
     config.wasm_relaxed_simd = False
     config.wasm_multi_memory = False
     config.wasm_memory64 = False
+    config.wasm_multi_value = False
+    config.wasm_function_references = False
+    config.wasm_gc = False
+    config.wasm_exceptions = False
+    config.wasm_tail_call = False
+    config.wasm_stack_switching = False
+    config.wasm_wide_arithmetic = False
+    config.wasm_custom_page_sizes = False
+    config.wasm_component_model = False
     config.max_wasm_stack = 512 * 1024
     config.memory_reservation = 1 << 32
     config.memory_may_move = False
@@ -72,8 +84,9 @@ def load_module(engine: wasmtime.Engine, wasm: bytes) -> tuple[wasmtime.Module, 
     except wasmtime.WasmtimeError as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise InvalidModuleError(
-            f"The module does not validate: {reason}. Threads, relaxed SIMD, 64-bit and several memories are off; "
-            "build for wasm32-unknown-unknown with default features."
+            f"The module does not validate: {_told(reason)}. Only what rustc uses by default, and SIMD, is on: no "
+            "threads, no relaxed SIMD, no 64-bit or several memories, no multiple results, exceptions, tail calls or "
+            "garbage collection. Build for wasm32-unknown-unknown with default features."
         ) from error
     imports = _check_imports(module)
     exports = {e.name: _signature(e.type) for e in module.exports if isinstance(e.type, wasmtime.FuncType)}
@@ -100,8 +113,8 @@ def _refuse_memory_features(sections: Sections) -> None:
         raise InvalidModuleError(
             "The module uses memory64. Build for wasm32-unknown-unknown; the SDK's pointers are 32 bits wide."
         )
-    if len(sections.memories) > 1:
-        raise InvalidModuleError(f"The module has {len(sections.memories)} memories; an algo has one.")
+    if sections.memory_count > 1:
+        raise InvalidModuleError(f"The module has {sections.memory_count} memories; an algo has one.")
     if sections.has_start:
         raise InvalidModuleError(
             "The module has a start function, which would run before any limit is set. "
@@ -112,7 +125,7 @@ def _refuse_memory_features(sections: Sections) -> None:
 def _check_imports(module: wasmtime.Module) -> tuple[str, ...]:
     names = []
     for found in module.imports:
-        name = f"{found.module}.{found.name}"
+        name = _told(f"{found.module}.{found.name}")
         expected = abi.IMPORTS.get((found.module, found.name or ""))
         if expected is None or not isinstance(found.type, wasmtime.FuncType):
             allowed = ", ".join(f"{m}.{n}" for m, n in abi.IMPORTS)
@@ -176,6 +189,11 @@ def _check_room_for_fixed_regions(sections: Sections) -> None:
             f"(below {needed:#x}). "
             "Link it with rustc's default stack size (1 MiB)."
         )
+    if sections.data_elsewhere:
+        raise InvalidModuleError(
+            "The module places static data at a computed address, so nobody can tell whether it lies in the regions "
+            f"that the host writes (below {needed:#x}). Link it statically, as rustc does by default."
+        )
     for first, last in sections.data:
         if first < needed and last > abi.FIXED_REGIONS_FROM:
             raise InvalidModuleError(
@@ -190,3 +208,9 @@ def _signature(kind: wasmtime.FuncType) -> abi.Signature:
 
 def _show(signature: abi.Signature) -> str:
     return f"({', '.join(signature[0])}) -> ({', '.join(signature[1])})"
+
+
+def _told(text: str) -> str:
+    """Return text that comes from the module as an error may show it: short, without control characters."""
+    shown = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+    return shown if len(shown) <= _TOLD_CHARACTERS else f"{shown[:_TOLD_CHARACTERS]}... ({len(text):,} characters)"

@@ -8,24 +8,38 @@ from typing import Final
 from bundles.errors import InvalidModuleError
 
 _MAGIC: Final = b"\0asm\x01\0\0\0"
-_IMPORT, _MEMORY, _GLOBAL, _START, _DATA = 2, 5, 6, 8, 11
+_TYPE, _IMPORT, _MEMORY, _GLOBAL, _START, _CODE, _DATA = 1, 2, 5, 6, 8, 10, 11
+_FUNC_TYPE: Final = 0x60
 _I32_TYPE: Final = 0x7F
 _I32_CONST, _END = 0x41, 0x0B
 _SHARED, _MEMORY64, _HAS_MAXIMUM = 0x02, 0x04, 0x01
+
+_LARGEST_MODULE: Final = 16 << 20
+_LONGEST_NUMBER: Final = 10
+"""Bytes of a LEB128 number of 64 bits."""
+_MOST: Final = {"sections": 1_000, "types": 10_000, "imports": 100, "functions": 10_000, "data segments": 10_000}
+_LARGEST_COST: Final = 1 << 34
+_COST_OF_A_LOCAL: Final = 700
+"""Compiling takes longer than in proportion to a function's size. The worst bodies found (indirect calls, table copies)
+take about 1.5 ns for each byte times each byte, and 1 us for each byte times each local (loops with many exits): the
+largest cost is about 25 s of compiling by a hostile module. Real algos are below 2^28 optimised, below 2^33 without."""
 
 
 @dataclass
 class Sections:
     """What the binary says about its memory, its start function, its stack and its data."""
 
+    memory_count: int = 0
     memories: list[tuple[int, int]] = field(default_factory=list)
-    """Limits flags and minimum pages of each memory defined in the module."""
+    """Limits flags and minimum pages of the memory defined in the module, if there is one."""
     memory_imports: int = 0
     has_start: bool = False
     stack_pointer: int | None = None
     """Initial value of the first global if that is a mutable i32: where rustc keeps the shadow stack's top."""
     data: list[tuple[int, int]] = field(default_factory=list)
-    """First and last address (exclusive) of each active data segment at a constant offset."""
+    """First and last address (exclusive) of each active data segment."""
+    data_elsewhere: bool = False
+    """Whether a segment lies at an address that is computed when the module is instantiated."""
 
     @property
     def shared(self) -> bool:
@@ -53,22 +67,31 @@ class _Reader:
         return self.content[self.at - 1]
 
     def unsigned(self) -> int:
-        value, shift = 0, 0
-        while True:
-            byte = self.byte()
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return value
-            shift += 7
+        return self._number()[0]
 
     def signed(self) -> int:
+        value, bits = self._number()
+        return value - (1 << bits) if value >> (bits - 1) else value
+
+    def count(self, of: str) -> int:
+        """Read how many follow; refuse more than anything real has before reading them one by one."""
+        found = self.unsigned()
+        if found > _MOST[of]:
+            raise InvalidModuleError(f"The module has {found:,} {of}; an algo has at most {_MOST[of]:,}.")
+        return found
+
+    def _number(self) -> tuple[int, int]:
         value, shift = 0, 0
-        while True:
+        for _ in range(_LONGEST_NUMBER):
             byte = self.byte()
             value |= (byte & 0x7F) << shift
             shift += 7
             if byte < 0x80:
-                return value - (1 << shift) if byte & 0x40 else value
+                return value, shift
+        raise InvalidModuleError(
+            f"The WASM bytes hold a number of more than {_LONGEST_NUMBER} bytes (at {self.at:#x}). "
+            "Build the module again; this file is damaged."
+        )
 
     def skip(self, count: int) -> None:
         if self.at + count > self.end:
@@ -89,9 +112,14 @@ def read_sections(wasm: bytes) -> Sections:
     """Read the sections that matter to the host.
 
     Raises:
-        InvalidModuleError: if the bytes are not a core WASM module or are cut off.
+        InvalidModuleError: if the bytes are not a core WASM module, are cut off, or are more than may be compiled.
 
     """
+    if len(wasm) > _LARGEST_MODULE:
+        raise InvalidModuleError(
+            f"The module has {len(wasm):,} bytes; at most {_LARGEST_MODULE:,} are taken. "
+            "Build it with --release and strip its debug information."
+        )
     if not wasm.startswith(_MAGIC):
         raise InvalidModuleError(
             "These bytes are not a WASM module (no \\0asm header of version 1). "
@@ -99,27 +127,73 @@ def read_sections(wasm: bytes) -> Sections:
         )
     found = Sections()
     reader = _Reader(wasm, len(_MAGIC))
+    sections, parameters = 0, 0
     while reader.at < reader.end:
+        sections += 1
+        if sections > _MOST["sections"]:
+            raise InvalidModuleError(f"The module has more than {_MOST['sections']:,} sections. Build it again.")
         section, size = reader.byte(), reader.unsigned()
         start = reader.at
         reader.skip(size)
         body = _Reader(wasm, start, start + size)
-        if section == _IMPORT:
+        if section == _TYPE:
+            parameters = _most_parameters(body)
+        elif section == _IMPORT:
             found.memory_imports = _count_memory_imports(body)
         elif section == _MEMORY:
-            found.memories = [body.limits() for _ in range(body.unsigned())]
+            found.memory_count = body.unsigned()
+            found.memories = [body.limits()] if found.memory_count else []
         elif section == _GLOBAL:
             found.stack_pointer = _first_mutable_i32(body)
         elif section == _START:
             found.has_start = True
+        elif section == _CODE:
+            _refuse_endless_compiling(body, parameters)
         elif section == _DATA:
-            found.data = _active_segments(body)
+            found.data, found.data_elsewhere = _active_segments(body)
+    return found
+
+
+def _most_parameters(body: _Reader) -> int:
+    most = 0
+    for _ in range(body.count("types")):
+        if body.byte() != _FUNC_TYPE:
+            return most  # no function type: of a feature that is off, which wasmtime refuses before it compiles
+        parameters = body.unsigned()
+        body.skip(parameters)
+        body.skip(body.unsigned())
+        most = max(most, parameters)
+    return most
+
+
+def _refuse_endless_compiling(body: _Reader, parameters: int) -> None:
+    """Refuse code that would take minutes or gigabytes to compile: the compiler itself has no limit."""
+    cost = 0
+    for _ in range(body.count("functions")):
+        size = body.unsigned()
+        cost += size * size
+        function = _Reader(body.content, body.at, body.at + size)
+        body.skip(size)
+        if cost <= _LARGEST_COST:
+            cost += size * _COST_OF_A_LOCAL * (parameters + _count_locals(function))
+        if cost > _LARGEST_COST:
+            raise InvalidModuleError(
+                f"The module's functions are so large, or have so many variables, that compiling it may take minutes "
+                f"(a function of {size:,} bytes goes beyond the limit). Build with --release, or split its functions."
+            )
+
+
+def _count_locals(function: _Reader) -> int:
+    found = 0
+    for _ in range(function.unsigned()):
+        found += function.unsigned()
+        function.byte()
     return found
 
 
 def _count_memory_imports(body: _Reader) -> int:
     memories = 0
-    for _ in range(body.unsigned()):
+    for _ in range(body.count("imports")):
         body.skip(body.unsigned())
         body.skip(body.unsigned())
         kind = body.byte()
@@ -146,21 +220,21 @@ def _first_mutable_i32(body: _Reader) -> int | None:
     return body.signed() & 0xFFFFFFFF
 
 
-def _active_segments(body: _Reader) -> list[tuple[int, int]]:
+def _active_segments(body: _Reader) -> tuple[list[tuple[int, int]], bool]:
     segments: list[tuple[int, int]] = []
-    for _ in range(body.unsigned()):
+    for _ in range(body.count("data segments")):
         mode = body.unsigned()
         if mode == 2:
             body.unsigned()
         at = None
         if mode != 1:
             if body.byte() != _I32_CONST:
-                return segments  # an offset taken from a global: wasmtime checks it when it instantiates
+                return segments, True
             at = body.signed() & 0xFFFFFFFF
             if body.byte() != _END:
-                return segments
+                return segments, True
         size = body.unsigned()
         body.skip(size)
         if at is not None:
             segments.append((at, at + size))
-    return segments
+    return segments, False
