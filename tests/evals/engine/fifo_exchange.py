@@ -152,15 +152,15 @@ class Feed:
 class Flow:
     """What the participants are like."""
 
-    events: int = 40
+    events: int = 60
     probes_per_side: int = 1
     sweeps: bool = True
     """Without, nobody takes more than the best level of others."""
-    orders_per_level: int = 3
+    orders_per_level: int = 6
     """Most orders of a level when the flow begins."""
     scale: int = 1
     """Sizes are drawn in these many lots."""
-    weights: tuple[int, int, int, int] = (40, 30, 25, 5)
+    weights: tuple[int, int, int, int] = (45, 25, 27, 3)
     """How often orders rest, are cancelled, take, or take a level and rest."""
 
 
@@ -264,20 +264,20 @@ class Market:
             self.trade(side, at_best + self.lots(6), best)
         else:
             everything = sum(size for (s, _), size in self.book.items() if s == -side)
-            qty = rng.choice((self.lots(4), self.lots(12), at_best))
+            qty = rng.choice((self.lots(2), self.lots(3), self.lots(4), self.lots(12), at_best))
             self.trade(side, min(qty, everything - 1 if self.flow.sweeps else at_best), START_PX * (side + 1))
 
     def add(self, side: int) -> None:
         """Rest an order near the best price of its side, at times better than it, never through the public book."""
-        px = self.best(side) + side * self.rng.choice((2, 1, 0, 0, 0, -1, -1, -2, -3))
+        px = self.best(side) + side * self.rng.choice((2, 1, 0, 0, 0, 0, 0, 0, -1, -1, -2, -3))
         self.trade(side, self.lots(6), min(px * side, self.best(-side) * side - 1) * side)
 
     def cancel(self, side: int) -> None:
         """Withdraw a part of a level near the best price, or all of it."""
         levels = sorted((level for level in self.book if level[0] == side), key=lambda level: -level[1] * side)
-        level = self.rng.choice(levels[:3])
+        level = self.rng.choices(levels[:3], (5, 2, 1))[0]
         size = self.book[level]
-        qty = size if self.rng.random() < 0.15 else self.rng.randint(1, size)
+        qty = size if self.rng.random() < 0.1 else self.rng.randint(1, (size + 1) // 2)
         self.public.withdraw(level, qty, "behind", self.rng)
         self.real.withdraw(level, qty, self.cancels, self.rng)
         self.settle(0)
@@ -363,14 +363,14 @@ class Market:
             side = self.rng.choice((BUY, SELL))
             probes = self.real.probes(side)
             if len(probes) >= self.flow.probes_per_side or (probes and self.rng.random() < 0.1):
-                if self.rng.random() < 0.3:
+                if self.rng.random() < 0.1:
                     self.cancel_probe(self.rng.choice(probes), at_ns, packet)
             else:
                 self.place_probe(side, at_ns, packet)
 
     def place_probe(self, side: int, at_ns: int, packet: int) -> None:
         """Rest a probe where it meets nobody: at a level of others mostly, at times inside the spread."""
-        px = self.best(side) + side * self.rng.choice((1, 0, 0, 0, 0, -1, -1, -2))
+        px = self.best(side) + side * self.rng.choice((1, 0, 0, 0, 0, 0, 0, -1, -1, -2))
         opposite = next(self.real.orders(-side)).px
         px = min(px * side, opposite * side - 1) * side
         self.sent += 1

@@ -150,18 +150,28 @@ def true_fills(recording: Recording) -> Counter[Filled]:
     return fills
 
 
-def assert_exact(replay: Replay, model: str, cancels: Cancels, feed: Feed, flow: Flow, seeds: range) -> None:
+Difference: TypeAlias = tuple[int, list[tuple[Filled, int]], list[tuple[Filled, int]]]
+"""Seed, what was filled too much, what is missing; both empty if only what stood ahead at a fill differs."""
+
+
+def differences(replay: Replay, model: str, cancels: Cancels, feed: Feed, flow: Flow, seeds: range) -> list[Difference]:
+    """Return the flows in which the engine's fills, or what stood ahead at them, are not the true ones."""
     settings = choose(model)
     recordings = [record(seed, cancels, feed, flow) for seed in seeds]
     assert sum(len(recording.fills) for recording in recordings) > len(seeds), "hardly anything was filled"
-    wrong = []
+    wrong: list[Difference] = []
     for seed, recording, seen in zip(seeds, recordings, replay(recordings, feed, **settings), strict=True):
         truth = true_fills(recording)
-        if seen.fills != truth:
+        ahead = {(f.probe, f.at_ns, f.px): f.ahead for f in recording.fills}
+        # Between several prints of one taker the engine sees the queue move; the truth is from before the taker.
+        one_print = feed.prints == "level" and not feed.bursts
+        if seen.fills != truth or (one_print and seen.ahead != {key: ahead[key] for key in seen.ahead}):
             wrong.append((seed, sorted((seen.fills - truth).items()), sorted((truth - seen.fills).items())))
-        elif feed.prints == "level" and not feed.bursts:
-            ahead = {(f.probe, f.at_ns, f.px): f.ahead for f in recording.fills}
-            assert seen.ahead == {key: ahead[key] for key in seen.ahead}, f"seed {seed}"
+    return wrong
+
+
+def assert_exact(replay: Replay, model: str, cancels: Cancels, feed: Feed, flow: Flow, seeds: range) -> None:
+    wrong = differences(replay, model, cancels, feed, flow, seeds)
     assert not wrong, f"{len(wrong)} of {len(seeds)} flows differ; seed, too much, missing: {wrong[0]}"
 
 
@@ -219,7 +229,13 @@ LAYERED = Flow(probes_per_side=4, sweeps=False)
 @pytest.mark.parametrize("feed", FEEDS)
 @pytest.mark.parametrize(("model", "cancels"), EXACT)
 def test_a_model_is_exact_where_its_assumption_holds(replay: Replay, model: str, cancels: Cancels, feed: Feed) -> None:
-    assert_exact(replay, model, cancels, feed, Flow(), range(200))
+    assert_exact(replay, model, cancels, feed, Flow(), range(150))
+
+
+@pytest.mark.parametrize(("model", "cancels"), [("risk_averse", "ahead"), ("optimistic", "behind")])
+def test_a_model_is_not_exact_where_its_assumption_fails(replay: Replay, model: str, cancels: Cancels) -> None:
+    """The flows are such that the place of the cancellations matters: the tests of exactness have something to show."""
+    assert len(differences(replay, model, cancels, Feed(), LAYERED, range(40))) > 8
 
 
 @pytest.mark.parametrize("feed", FEEDS)
@@ -227,7 +243,7 @@ def test_a_model_is_exact_where_its_assumption_holds(replay: Replay, model: str,
 def test_own_orders_queue_behind_each_other_as_they_would(
     replay: Replay, model: str, cancels: Cancels, feed: Feed
 ) -> None:
-    assert_exact(replay, model, cancels, feed, LAYERED, range(1_000, 1_060))
+    assert_exact(replay, model, cancels, feed, LAYERED, range(1_000, 1_050))
 
 
 @pytest.mark.long
@@ -257,7 +273,7 @@ def test_a_sweep_through_several_own_orders(replay: Replay, model: str, cancels:
 
 # Cancels anywhere: no model is exact. The extremes bound the truth, and the others err less on average.
 
-LONG_QUEUES = Flow(events=150, scale=10, orders_per_level=6)
+LONG_QUEUES = Flow(events=150, scale=10)
 
 
 @pytest.fixture(scope="module")
