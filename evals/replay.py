@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, get_args
 
 from pydantic import JsonValue
 
@@ -22,7 +22,7 @@ from bundles.errors import InvalidInputError
 from bundles.evidence import Coverage, EngineFingerprint, Evaluation, EvaluationInputs, RunStatus
 from bundles.manifests import BlobRef, EdgeBundle
 from evals.engine.fingerprint import engine_digest
-from evals.engine.settings import ReplaySettings
+from evals.engine.settings import QueueModel, ReplaySettings
 from evals.errors import AlgoFailure
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from evals.engine.layout import Int64s, Records
     from evals.engine.logs import RowFile, RunLogs
     from evals.engine.simulation import Outcome
-    from evals.market.schema import Instrument
     from evals.market.source import TapeSource
+    from evals.metrics import Metrics, RunTotals
     from evals.wasm.host import LogLine
 
 ENGINE_NAME: Final = "kernel-replay"
@@ -107,13 +107,16 @@ def run_replay(
     from evals.engine.logs import RunLogs  # noqa: PLC0415
     from evals.engine.markets import market_of  # noqa: PLC0415
     from evals.engine.simulation import Simulation, nothing_happened  # noqa: PLC0415
+    from evals.metrics import Metrics  # noqa: PLC0415
     from evals.wasm.host import Instance  # noqa: PLC0415
 
     settings = settings or ReplaySettings()
     started = time.perf_counter()
     market = market_of(tape if isinstance(tape, Sequence) else (tape,))
-    logs = RunLogs()
-    instruments = tuple(place.instrument for place in market.assets)
+    measured = Metrics(
+        [place.instrument for place in market.assets], settings.capital_1e9, settings.equity_interval_ns
+    )
+    logs = RunLogs(measured)
     try:
         instance = Instance(
             wasm,
@@ -124,18 +127,18 @@ def run_replay(
         )
     except AlgoFailure as failure:
         outcome = nothing_happened(failure)
-        return _result(outcome, logs, instruments, settings, seed, time.perf_counter() - started, ())
+        return _result(outcome, logs, measured, settings, seed, time.perf_counter() - started, ())
     simulation = Simulation(instance, market, risk, settings, seed, logs, trace)
     instance.write_config(config, simulation.first_ns)
     outcome = simulation.run(None if progress is None else lambda rows: progress(f"Replayed {rows:,} events"))
-    return _result(outcome, logs, instruments, settings, seed, time.perf_counter() - started, instance.logs())
+    return _result(outcome, logs, measured, settings, seed, time.perf_counter() - started, instance.logs())
 
 
 def evaluate_replay(
     catalog: Catalog,
     *,
     bundle: str,
-    dataset: str,
+    dataset: str | Sequence[str],
     data_root: Path,
     settings: ReplaySettings | None = None,
     seed: int = 42,
@@ -144,22 +147,23 @@ def evaluate_replay(
     force: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Evaluation:
-    """Replay a registered bundle on a registered dataset and record the evaluation.
+    """Replay a registered bundle on registered datasets and record the evaluation.
 
     The same inputs return the first record without running anything, unless ``force`` runs them again.
 
     Raises:
-        NotFoundError: if the bundle, its WASM or the dataset is not in the store, or a partition is not below the
+        NotFoundError: if the bundle, its WASM or a dataset is not in the store, or a partition is not below the
         data root. InvalidInputError: if the bundle is not an edge bundle. IntegrityError: if a partition's bytes are
         not the dataset's, or a repeated run gave another result.
 
     """
     settings = settings or ReplaySettings()
     manifest = _edge_bundle(catalog, bundle)
+    datasets = [catalog.dataset(name) for name in ([dataset] if isinstance(dataset, str) else dataset)]
     inputs = EvaluationInputs(
         kind="replay",
         bundle=manifest.digest(),
-        datasets=(catalog.dataset(dataset).digest(),),
+        datasets=tuple(each.digest() for each in datasets),
         settings=_as_json(settings),
         seed=seed,
         engine=engine_fingerprint(),
@@ -168,21 +172,47 @@ def evaluate_replay(
     if known and not force:
         return known[0]
     if progress is not None:
-        progress(f"Replaying {manifest.bundle_id} on {dataset}")
+        progress(f"Replaying {manifest.bundle_id} on {', '.join(each.dataset_id for each in datasets)}")
     result = _run(catalog, inputs, settings, data_root, progress)
     outputs = {name: _parquet(rows) for name, rows in result.rows.items()}
+    from evals.metrics import validation_metrics  # noqa: PLC0415
+
+    tape_figures = validation_metrics(*(each.validation for each in datasets))
     evaluation = Evaluation(
         inputs=inputs,
         status=result.status,
         status_detail=result.detail,
         result_digest=result.result_digest,
         coverage=result.coverage,
-        metrics=result.metrics,
+        metrics=result.metrics | _band(catalog, inputs, settings, data_root, result, progress) | tape_figures,
         outputs={name: BlobRef(digest=digest_of(b), size_bytes=len(b)) for name, b in outputs.items()},
-        validation=catalog.dataset(dataset).validation,
+        validation={name.removeprefix("tape_"): int(figure or 0) for name, figure in tape_figures.items()},
     )
     catalog.record_evaluation(evaluation, outputs.values(), runner=runner, now_ns=now_ns, again=bool(known))
     return evaluation
+
+
+def _band(
+    catalog: Catalog,
+    inputs: EvaluationInputs,
+    settings: ReplaySettings,
+    data_root: Path,
+    result: ReplayResult,
+    progress: Callable[[str], None] | None,
+) -> dict[str, int | float | None]:
+    """Run the same inputs under every other queue model; an algo that broke has no band."""
+    if not settings.queue_band or result.status != "completed":
+        return {}
+    from evals.metrics import band  # noqa: PLC0415
+
+    runs = {settings.queue_model: result.metrics}
+    for model in get_args(QueueModel):
+        if model not in runs:
+            if progress is not None:
+                progress(f"Queue model {model}")
+            other = settings.model_copy(update={"queue_model": model})
+            runs[model] = _run(catalog, inputs, other, data_root, None).metrics
+    return band(runs)
 
 
 def verify_evaluation(catalog: Catalog, eval_id: str, data_root: Path) -> tuple[bool, str, str]:
@@ -213,13 +243,13 @@ def _run(
     data_root: Path,
     progress: Callable[[str], None] | None,
 ) -> ReplayResult:
-    from evals.market.datasets import load_dataset  # noqa: PLC0415 -- pyarrow loads only when something is run
+    from evals.market.datasets import open_dataset  # noqa: PLC0415 -- pyarrow loads only when something is run
 
     manifest = _edge_bundle(catalog, short_id("bun", inputs.bundle))
-    tape = load_dataset(data_root, catalog.dataset(short_id("data", inputs.datasets[0])))
+    tapes = [open_dataset(data_root, catalog.dataset(short_id("data", each))) for each in inputs.datasets]
     return run_replay(
         catalog.blob(manifest.wasm.digest),
-        tape,
+        tapes,
         config=manifest.config,
         risk=manifest.risk_limits,
         settings=settings,
@@ -245,7 +275,7 @@ def _as_json(settings: ReplaySettings) -> dict[str, JsonValue]:
 def _result(
     outcome: Outcome,
     logs: RunLogs,
-    instruments: tuple[Instrument, ...],
+    measured: Metrics,
     settings: ReplaySettings,
     seed: int,
     seconds: float,
@@ -259,7 +289,7 @@ def _result(
         status=status,
         detail=detail,
         result_digest=_result_digest(status, seed, outcome, logs),
-        metrics=_metrics(outcome, logs, instruments, settings),
+        metrics=measured.finish(_totals(outcome, len(lines))),
         coverage=Coverage(
             first_ns=outcome.first_ns, last_ns=outcome.last_ns, events=outcome.rows, packets=outcome.packets
         ),
@@ -273,31 +303,24 @@ def _result(
     )
 
 
-def _metrics(
-    outcome: Outcome, logs: RunLogs, instruments: tuple[Instrument, ...], settings: ReplaySettings
-) -> dict[str, int | float | None]:
+def _totals(outcome: Outcome, log_lines: int) -> RunTotals:
     from evals.engine.gateway import fuel_of_bucket  # noqa: PLC0415
-    from evals.metrics import Measured, compute  # noqa: PLC0415
+    from evals.metrics import RunTotals  # noqa: PLC0415
 
-    run = outcome.run
-    assets = outcome.assets
-    return compute(
-        Measured(
-            fills=logs.files["fills"].load(),
-            orders=logs.files["orders"].load(),
-            equity=logs.files["equity"].load(),
-            instrument=instruments[0],
-            capital_1e9=settings.capital_1e9,
-            trapped=outcome.failure is not None,
-            callbacks=int(run["callbacks"]),
-            fuel_counts=outcome.fuel_counts,
-            fuel_of_bucket=fuel_of_bucket,
-            fuel_max=int(run["fuel_max"]),
-            duration_ns=int(run["last_ns"] - run["first_ns"]),
-            both_sides_ns=int(assets["both_sides_ns"].sum()),
-            at_touch_ns=int(assets["at_touch_ns"].sum()),
-            max_abs_position_1e8=int(outcome.symbols["max_abs_position_1e8"].max()),
-        )
+    run, assets = outcome.run, outcome.assets
+    return RunTotals(
+        trapped=outcome.failure is not None,
+        callbacks=int(run["callbacks"]),
+        fuel_counts=outcome.fuel_counts,
+        fuel_of_bucket=fuel_of_bucket,
+        fuel_max=int(run["fuel_max"]),
+        duration_ns=int(run["last_ns"] - run["first_ns"]),
+        both_sides_ns=int(assets["both_sides_ns"].max()),
+        at_touch_ns=int(assets["at_touch_ns"].max()),
+        max_abs_position_1e8=int(outcome.symbols["max_abs_position_1e8"].max()),
+        off_market_trades=int(assets["off_market_trades"].sum()),
+        off_market_volume_1e8=int(assets["off_market_1e8"].sum()),
+        log_lines=log_lines,
     )
 
 

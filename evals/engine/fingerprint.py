@@ -10,7 +10,15 @@ from typing import Final
 
 _ROOT: Final = Path(__file__).parents[2]
 _KERNELS: Final = ("evals/engine", "evals/wasm")
-_AROUND: Final = ("bundles/mm_types.py", "evals/market/schema.py", "evals/metrics.py", "evals/replay.py")
+_AROUND: Final = (
+    "bundles/mm_types.py",
+    "evals/market/joining.py",
+    "evals/market/parquet.py",
+    "evals/market/schema.py",
+    "evals/market/source.py",
+    "evals/metrics",
+    "evals/replay.py",
+)
 """What lies outside the kernels and still shapes a record: layouts, the tape's columns, metrics, the digest itself."""
 
 
@@ -23,11 +31,17 @@ def kernel_digest() -> str:
 @functools.cache
 def engine_digest() -> str:
     """Return ``sha256:<hex>`` over all sources that an evaluation's outcome depends on."""
-    return _digest([*_kernel_sources(), *(_ROOT / name for name in _AROUND)])
+    return _digest([*_kernel_sources(), *_sources(_AROUND)])
 
 
 def _kernel_sources() -> list[Path]:
-    return [path for folder in _KERNELS for path in sorted((_ROOT / folder).glob("*.py"))]
+    return _sources(_KERNELS)
+
+
+def _sources(names: Iterable[str]) -> list[Path]:
+    """Return the files of that name, and the modules of the folders of that name."""
+    found = [_ROOT / name for name in names]
+    return [path for each in found for path in (sorted(each.glob("*.py")) if each.is_dir() else [each])]
 
 
 def _digest(sources: Iterable[Path]) -> str:
