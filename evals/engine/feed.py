@@ -16,8 +16,8 @@ _LAST = schema.LAST_OF_PACKET
 _LEVEL_BYTES = 16
 _SIDE_BYTES = BOOK_LEVELS * _LEVEL_BYTES
 _COUNTS_WORD = 4 * BOOK_LEVELS
-UNKNOWN = -1
-"""The time of a packet whose end lies in rows that have not been handed over yet."""
+UNKNOWN, BACKWARD = -1, -2
+"""The time of a packet whose end lies in rows that have not been handed over yet, of one that came before the last."""
 
 
 @kernel
@@ -27,9 +27,11 @@ def find_packet(asset: Record) -> None:
     at = tape.at
     while at < tape.end:
         if byte_of(tape.flags, at) & _LAST:
-            asset.packet_ns = word_of(tape.receive, at)
+            received_ns = word_of(tape.receive, at)
+            asset.packet_ns = received_ns if received_ns >= asset.packet_ns else BACKWARD
             asset.packet_row = tape.first_row + at
             asset.packet_open = 0
+            tape.packet += 1
             tape.at = at + 1
             return
         at += 1
@@ -42,6 +44,7 @@ def find_packet(asset: Record) -> None:
     elif asset.packet_open > 0:
         asset.packet_ns = asset.packet_open
         asset.packet_open = 0
+        tape.packet += 1
     else:
         asset.packet_ns = NEVER
 

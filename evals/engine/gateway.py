@@ -6,8 +6,8 @@ from evals.engine import layout
 from evals.engine.accounting import book_fill
 from evals.engine.guest import write_fill, write_reject, write_state, write_unrealized
 from evals.engine.kernel import kernel
-from evals.engine.layout import MAX_ORDERS, Record
 from evals.engine.latency import entry_latency
+from evals.engine.layout import MAX_ORDERS, Record
 from evals.engine.orders import post
 from evals.engine.risk import count_order, loses_too_much, paused, refusal, refusal_code
 from evals.engine.tables import (
@@ -311,7 +311,15 @@ def _find_open(symbol: Record, order_id: int) -> int:
 
 @kernel
 def _act(
-    sim: Record, asset: Record, row: int, order_id: int, kind: int, order_type: int, side: int, px_1e9: int, qty_1e8: int
+    sim: Record,
+    asset: Record,
+    row: int,
+    order_id: int,
+    kind: int,
+    order_type: int,
+    side: int,
+    px_1e9: int,
+    qty_1e8: int,
 ) -> int:
     """Send one action or refuse it; return the reject code, -1 if it was sent or needs no answer."""
     symbol = symbol_of(sim, asset)

@@ -285,6 +285,7 @@ BOOK: Final = np.dtype(
         ("far_first", "<i8", 2),
         ("far_depth", "<i8", 2),
         ("far_best_key", "<i8", 2),
+        ("far_last", "<i8", 2),
         # The best levels' keys, best first, and the number of levels of a side.
         ("top", "<i8", (2, abi.BOOK_LEVELS)),
         ("top_levels", "<i8", 2),
@@ -366,6 +367,7 @@ ASSET: Final = np.dtype(
         ("book_found", "<i8"),
         ("trade_found", "<i8"),
         ("exchange_ns", "<i8"),
+        ("book_tick", "<i8"),
         ("book", BOOK),
         ("mid_1e9", "<i8"),
         ("resting", "<i8", abi.MAX_ORDERS),
@@ -511,7 +513,7 @@ SIM: Final = np.dtype(
 NO_FAILURE, TRAPPED, HOST_ERROR, BAD_POINTER, TOO_MANY_ACTIONS, UNKNOWN_ACTION = range(6)
 
 # What a stretch of the loop ends with. ``run.wanted`` is the asset that needs rows, ``run.reader`` which of its readers.
-RUNNING, ENDED, FAILED, FULL, NEEDS_ROWS = range(5)
+RUNNING, ENDED, FAILED, FULL, NEEDS_ROWS, DISORDERED = range(6)
 BOOK_ROWS, TRADE_ROWS, LOCAL_ROWS = range(3)
 
 MAX_ORDERS: Final = abi.MAX_ORDERS

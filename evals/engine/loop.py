@@ -21,12 +21,13 @@ from evals.engine.gateway import (
 )
 from evals.engine.kernel import kernel
 from evals.engine.layout import (
+    BOOK_ROWS,
+    DISORDERED,
     ENDED,
     FAILED,
     FULL,
-    MARKOUT_HORIZONS_NS,
-    BOOK_ROWS,
     LOCAL_ROWS,
+    MARKOUT_HORIZONS_NS,
     NEEDS_ROWS,
     NEVER,
     RUNNING,
@@ -68,12 +69,10 @@ _ANSWERED = -1
 def start(sim: Record) -> None:
     """Set the clocks; ``run.first_ns`` is when the first row of all happened."""
     run = sim.run
-    first_packet_ns = NEVER
     for i in range(sim.asset_count):
         asset_at(sim, i).quoted_since_ns = run.first_ns
-        first_packet_ns = min(first_packet_ns, asset_at(sim, i).packet_ns)
     run.equity_ns = run.first_ns + sim.equity_interval_ns
-    run.heartbeat_ns = first_packet_ns + _HEARTBEAT_NS if get_word(sim.host, native.HAS_HEARTBEAT) else NEVER
+    run.heartbeat_ns = NEVER
     _next_housekeeping(sim)
 
 
@@ -99,7 +98,7 @@ def advance(sim: Record, steps: int) -> int:
         if what < 0:
             run.wanted = who
             run.reader = LOCAL_ROWS
-            return NEEDS_ROWS
+            return NEEDS_ROWS if asset_at(sim, who).packet_ns == UNKNOWN else DISORDERED
         until_ns = min(at_ns, run.last_ns)
         if until_ns >= run.until_ns:
             return RUNNING
@@ -133,7 +132,7 @@ def _next_local(sim: Record) -> tuple[int, int, int]:
     for i in range(sim.asset_count):
         packet_ns = asset_at(sim, i).packet_ns
         if packet_ns < at_ns:
-            if packet_ns == UNKNOWN:
+            if packet_ns < 0:
                 return -1, i, 0
             what, who, at_ns = _PACKET, i, packet_ns
     if run.heartbeat_ns < at_ns:
@@ -172,6 +171,8 @@ def _on_packet(sim: Record, asset: Record) -> bool:
     run.event_row = asset.packet_row
     run.event_asset = asset.index
     see_packet(sim, asset, symbol.symbol_id)
+    if run.heartbeat_ns == NEVER and get_word(sim.host, native.HAS_HEARTBEAT):
+        run.heartbeat_ns = run.now_ns + _HEARTBEAT_NS
     ok = True
     if asset.home:
         mid = seen_mid(asset)

@@ -6,7 +6,7 @@ from evals.engine import layout
 from evals.engine.arithmetic import muldiv, quote_notional
 from evals.engine.books import available, best_key, clear, left_at, mid_px, next_key, set_level, take_at
 from evals.engine.far import NO_KEY
-from evals.engine.kernel import kernel
+from evals.engine.kernel import inlined, kernel
 from evals.engine.layout import (
     AMENDED,
     BUY,
@@ -29,7 +29,7 @@ from evals.wasm.abi import AMEND, CANCEL, FOK, IOC, MARKET, NEW, POST_ONLY
 _CLEAR, _BID, _BUY_TRADE = schema.CLEAR, schema.BID, schema.BUY_TRADE
 
 
-@kernel
+@inlined
 def on_book_row(sim: Record, asset: Record, row: int, kind: int, px_1e9: int, sz_1e8: int) -> None:
     """Apply a row of the tape to the exchange's book, and send what changed in sight on its way to the algo."""
     book = asset.book
@@ -39,7 +39,7 @@ def on_book_row(sim: Record, asset: Record, row: int, kind: int, px_1e9: int, sz
         measure_presence(sim, asset)
         return
     side = kind - _BID
-    set_level(book, side, px_1e9, sz_1e8)
+    set_level(book, side, px_1e9, asset.book_tick, sz_1e8)
     moved = False
     if book.change != UNSEEN:
         _publish(asset, row, side, px_1e9, sz_1e8)
@@ -69,7 +69,7 @@ def on_trade_row(sim: Record, asset: Record, kind: int, px_1e9: int, sz_1e8: int
         measure_presence(sim, asset)
 
 
-@kernel
+@inlined
 def _publish(asset: Record, row: int, side: int, px_1e9: int, sz_1e8: int) -> None:
     """Put the book's last change on its way to the algo."""
     book = asset.book

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -119,7 +119,7 @@ class Simulation:
             assets=self.memory.assets.copy(),
             fuel_counts=self.memory.tables["fuel_counts"],
             rows=sum(feed.rows for feed in self._feeds),
-            packets=sum(feed.packets for feed in self._feeds),
+            packets=int(self.memory.assets["local_rows"]["packet"].sum()),
             first_ns=min(feed.first_ns for feed in self._feeds),
             last_ns=max(feed.last_ns for feed in self._feeds),
         )
@@ -135,6 +135,11 @@ class Simulation:
                 self._feeds[sim["run"]["wanted"]].hand_over(int(sim["run"]["reader"]))
                 if all(feed.exhausted for feed in self._feeds):
                     sim["run"]["last_ns"] = max(feed.last_ns for feed in self._feeds)
+            elif why == layout.DISORDERED:
+                row = int(self.memory.assets[sim["run"]["wanted"]]["packet_row"])
+                raise TapeError(
+                    f"Row {row} was received before the row above it. Import the data again: a tape is in receive order."
+                )
             elif why != layout.RUNNING:
                 return
             elif progress is not None:
