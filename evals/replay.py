@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 ENGINE_NAME: Final = "kernel-replay"
 ENGINE_VERSION: Final = "2"
 
+
 @dataclass(frozen=True)
 class ReplayResult:
     """What one run showed."""
@@ -56,8 +57,8 @@ class ReplayResult:
     log_lines: int
     """How many it logged; those between the two were let go."""
     messages: dict[str, int]
-    """Messages to other instances that were ``sent``, that were dropped and why (``unknown_receiver``, ``too_long``,
-    ``out_of_range`` of the memory, ``flood``), and those that were ``received`` or ``missed`` because the run was over."""
+    """Messages to other instances: ``sent``; dropped as ``unknown_receiver``, ``too_long``, ``out_of_range`` (of the
+    memory) or ``flood``. Messages from them: ``received``, or ``missed`` because the run was over."""
 
     @property
     def logs_dropped(self) -> int:
@@ -121,6 +122,52 @@ def run_replay(
     if run.simulation is None:
         return run.result(run.broken)
     return run.result(run.simulation.run(_telling(progress)))
+
+
+@dataclass(frozen=True)
+class MeshMember:
+    """One algo among several that send each other messages: its label, its market, its account's limits."""
+
+    label: str
+    wasm: bytes
+    tape: TapeSource | Sequence[TapeSource]
+    config: MmConfig
+    risk: MmRiskLimits
+    plain: bool = False
+
+
+def replay_mesh(
+    members: Sequence[MeshMember],
+    *,
+    latency_ns: int,
+    settings: ReplaySettings | None = None,
+    seed: int = 42,
+    progress: Callable[[str], None] | None = None,
+) -> list[ReplayResult]:
+    """Run several algos side by side; all that they share is time, and messages that take ``latency_ns``.
+
+    Each has orders and an account of its own, and a market of its own too: if two trade the same asset, neither meets
+    the other's orders. The wall-clock limit holds for all together. Members that break do not stop the others.
+
+    Raises:
+        InvalidInputError: for labels that cannot be, or a latency that is not positive.
+        InvalidModuleError, TapeError: as :func:`run_replay`.
+
+    """
+    from evals.engine.mesh import places_of, run_mesh  # noqa: PLC0415
+
+    settings = settings or ReplaySettings()
+    places = places_of([member.label for member in members], latency_ns)
+    runs = {
+        each.label: _Run(each.wasm, each.tape, each.config, each.risk, settings, seed, plain=each.plain)
+        for each in members
+    }
+    simulations = {label: run.simulation for label, run in runs.items() if run.simulation is not None}
+    for label, simulation in simulations.items():
+        simulation.instance.join_mesh(places[label])
+    limit_s = settings.wall_clock_limit_s
+    outcomes = run_mesh(simulations, latency_ns, wall_clock_limit_s=limit_s, progress=_telling(progress))
+    return [run.result(outcomes.get(label, run.broken)) for label, run in runs.items()]
 
 
 def evaluate_replay(

@@ -151,7 +151,7 @@ def next_ns(sim: Record) -> int:
         sim.run.wanted = who
         sim.run.reader = LOCAL_ROWS
         return -1
-    return min(at_ns, sim.run.last_ns)
+    return min(at_ns, sim.run.last_ns)  # type: ignore[no-any-return]
 
 
 @kernel

@@ -72,7 +72,8 @@ class Outgoing:
         count = int(self.words[native.SENT])
         slots = np.arange(self._taken, count) % native.OUTBOX_ROOM
         self._taken = count
-        return self.words[native.OUTBOX :].view(_MESSAGE)[slots]
+        messages: Records = self.words[native.OUTBOX :].view(_MESSAGE)[slots]
+        return messages
 
     def counts(self) -> dict[str, int]:
         """Return how many messages were sent, and how many dropped and why."""

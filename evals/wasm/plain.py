@@ -36,7 +36,7 @@ class PlainCalls(Calls):
         self._errors: list[BaseException] = []
         self.host[native.MEMORY_BYTES] = memory.data_len(self.store)
         self._entry = _SIGNATURE(_caller(self.store, self.host, memory, functions, self._errors))
-        self.host[native.PLAIN] = ctypes.cast(self._entry, ctypes.c_void_p).value
+        self.host[native.PLAIN] = ctypes.cast(self._entry, ctypes.c_void_p).value or 0
 
     def last_error(self, code: int) -> BaseException:
         """Return the exception that the last call ended with."""
