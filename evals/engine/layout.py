@@ -492,6 +492,7 @@ SIM: Final = np.dtype(
         ("orders", "<i8"),
         ("orders_first", "<i8"),
         ("orders_room", "<i8"),
+        ("orders_limit", "<i8"),
         ("equity", "<i8"),
         ("equity_first", "<i8"),
         ("equity_room", "<i8"),
@@ -510,7 +511,7 @@ SIM: Final = np.dtype(
 
 
 # Codes of ``run.failure``.
-NO_FAILURE, TRAPPED, HOST_ERROR, BAD_POINTER, TOO_MANY_ACTIONS, UNKNOWN_ACTION = range(6)
+NO_FAILURE, TRAPPED, HOST_ERROR, BAD_POINTER, TOO_MANY_ACTIONS, UNKNOWN_ACTION, LOG_FULL = range(7)
 
 # What a stretch of the loop ends with. ``run.wanted`` is the asset that needs rows, ``run.reader`` which of its readers.
 RUNNING, ENDED, FAILED, FULL, NEEDS_ROWS, DISORDERED = range(6)

@@ -143,6 +143,17 @@ def _next_local(sim: Record) -> tuple[int, int, int]:
 
 
 @kernel
+def next_ns(sim: Record) -> int:
+    """Return when the next thing happens on the algo's side or the tapes end; -1 if that depends on more rows."""
+    what, who, at_ns = _next_local(sim)
+    if what < 0:
+        sim.run.wanted = who
+        sim.run.reader = LOCAL_ROWS
+        return -1
+    return min(at_ns, sim.run.last_ns)  # type: ignore[no-any-return]
+
+
+@kernel
 def _act_locally(sim: Record, what: int, who: int) -> bool:
     run = sim.run
     if what == _PACKET:

@@ -215,7 +215,17 @@ VENUE_IDS: Final = {
 
 MAX_MESSAGE_BYTES: Final = 256
 MESH_TABLE_AT: Final = 0x24200
-MESH_TABLE_BYTES: Final = 32 + 8 + 8 + MAX_MESH_PEERS * 40
+MAX_LABEL_BYTES: Final = 32
+MESH_TABLE: Final = np.dtype(
+    [
+        ("self_label", f"S{MAX_LABEL_BYTES}"),
+        ("self_mesh_id", "<u8"),
+        ("peer_count", "u1"),
+        ("pad", "u1", 7),
+        ("peers", [("label", f"S{MAX_LABEL_BYTES}"), ("mesh_id", "<u8")], MAX_MESH_PEERS),
+    ]
+)
+MESH_TABLE_BYTES: Final = MESH_TABLE.itemsize
 FIXED_REGIONS_FROM: Final = 0x10000
 FIXED_REGIONS_END: Final = MESH_TABLE_AT + MESH_TABLE_BYTES
 """The addresses at which 0.3.2 and 0.4.0 algos read what is not passed by pointer."""

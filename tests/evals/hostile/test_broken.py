@@ -289,19 +289,16 @@ def test_a_failure_is_the_same_every_time(play: Play, name: str) -> None:
     assert (one.detail, one.result_digest) == (two.detail, two.result_digest)
 
 
-@pytest.mark.xfail(strict=True, reason="what a host function traps with inside algo_alloc leaves run_replay untyped")
 def test_a_log_outside_the_memory_from_algo_alloc_fails_the_run(play: Play) -> None:
     wasm = algo(alloc="(call $log (i32.const 2) (i32.const -1) (i32.const 2)) unreachable", head=LOG)
     assert "callback algo_alloc, event -1" in play(ROWS, wasm).detail
 
 
-@pytest.mark.xfail(strict=True, reason="the wall-clock net is not up yet while the host asks for memory")
 def test_the_wall_clock_net_is_up_while_the_host_asks_for_memory(play: Play) -> None:
     result = play(ROWS, algo(alloc=FOREVER), fuel_per_callback=6 * 10**8, wall_clock_limit_s=1)
     assert result.status == "interrupted"
 
 
-@pytest.mark.xfail(strict=True, reason="an answer that is no list of actions is reported with 0 fuel used")
 def test_a_protocol_error_says_how_much_fuel_the_callback_used(play: Play) -> None:
     detail = play(ROWS, algo(on_book=f"{'(drop (memory.size))' * 100} i32.const 4")).detail
     assert int(re.findall(r"fuel used (\d+)", detail)[0]) > 100
