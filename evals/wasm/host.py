@@ -173,7 +173,7 @@ class Instance:
         for number, name in enumerate(native.CALLBACKS):
             if names[name] in self.facts.exports:
                 host[native.FUNCTIONS + number] = self._kept(exports[names[name]]._func)
-        host[native.LARGEST_ACTION_KIND] = abi.CANCEL if self.facts.abi == "0.1.0" else abi.INTENT
+        host[native.LARGEST_ACTION_KIND] = self.facts.largest_action_kind
         host[native.HAS_HEARTBEAT] = "algo_on_heartbeat" in self.facts.exports
         host[native.HAS_BOOK] = names["on_book"] in self.facts.exports
         host[native.HAS_NBBO] = "algo_on_nbbo" in self.facts.exports
