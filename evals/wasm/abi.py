@@ -90,7 +90,7 @@ ALGO_STATE: Final = np.dtype(
         ("mesh_pad", "u1", 7),
         ("mesh_peers", "<u8", MAX_MESH_PEERS),
         ("symbol_id", "<u2"),
-        ("symbol_pad", "u1", 6),
+        ("sym_pad", "u1", 6),
         ("symbol_name", "u1", SYMBOL_NAME_BYTES),
     ]
 )
