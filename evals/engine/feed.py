@@ -58,7 +58,13 @@ def see_packet(sim: Record, asset: Record, symbol_id: int) -> None:
         change = change_at(asset.changes, head & mask)
         if change.row > last_row:
             break
-        _show(asset, book, change)
+        show_change(book, change)
+        asset.levels[change.side] = change.levels
+        asset.best_px_1e9[change.side] = change.best_px_1e9
+        if change.change == CLEARED:
+            for side in range(2):
+                asset.levels[side] = 0
+                asset.best_px_1e9[side] = 0
         head += 1
     asset.changes_head = head
     set_word(book, _COUNTS_WORD, asset.levels[0] | (asset.levels[1] << 8) | (symbol_id << 16))
@@ -67,14 +73,12 @@ def see_packet(sim: Record, asset: Record, symbol_id: int) -> None:
 
 
 @kernel
-def _show(asset: Record, book: int, change: Record) -> None:
+def show_change(book: int, change: Record) -> None:
+    """Apply a change of the best levels to those at an address, bids before asks."""
     kind, d, side = change.change, change.depth, change.side
     if kind == CLEARED:
         for word in range(_COUNTS_WORD):
             set_word(book, word, 0)
-        for each in range(2):
-            asset.levels[each] = 0
-            asset.best_px_1e9[each] = 0
         return
     levels = change.levels
     here = book + side * _SIDE_BYTES + d * _LEVEL_BYTES
@@ -89,8 +93,6 @@ def _show(asset: Record, book: int, change: Record) -> None:
         set_word(end, 1, change.tail_sz_1e8)
     if kind != REMOVED:
         set_word(here, 1, change.sz_1e8)
-    asset.levels[side] = levels
-    asset.best_px_1e9[side] = change.best_px_1e9
 
 
 @kernel

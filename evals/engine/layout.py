@@ -331,7 +331,46 @@ CHANGE: Final = np.dtype(
 COLUMN: Final = np.dtype([("at", "<i8"), ("step", "<i8")])
 """Address of a column's first value, and bytes from one to the next."""
 
-FEATURES: Final = np.dtype([("at", "<i8")])
+FEATURES: Final = np.dtype(
+    [
+        # What the algo is shown.
+        ("shown", abi.ONLINE_FEATURES),
+        # The book that the algo sees, in host memory: levels as in abi.L2_BOOK; its best ten a side one packet before.
+        ("book", "<i8", 4 * abi.BOOK_LEVELS),
+        ("levels", "<i8", 2),
+        ("before", "<i8", 40),
+        ("best_px_1e9", "<i8", 2),
+        ("mid_1e9", "<i8"),
+        ("spread_1e10", "<i8"),
+        # Order flow imbalance: sums of 1, 5 and 10 levels by stretch of 100 ms, the last stretch, 32 x the EWMA.
+        ("ofi", "<i8", (3, 10)),
+        ("ofi_stretch", "<i8"),
+        ("ofi_ewma_x32", "<i8"),
+        # Buys, sells, size traded, size removed: of the packet that comes, by second, and the last second.
+        ("coming", "<i8", 4),
+        ("flow", "<i8", (4, 10)),
+        ("flow_second", "<i8"),
+        # VPIN: trades and size before there is a bucket size, that size, the open bucket, the last 50.
+        ("calibration_trades", "<i8"),
+        ("calibration_1e8", "<i8"),
+        ("bucket_1e8", "<i8"),
+        ("bucket_filled_1e8", "<i8"),
+        ("bucket_net_1e8", "<i8"),
+        ("buckets", "<i8"),
+        ("imbalances_1e8", "<i8", 50),
+        ("imbalance_1e8", "<i8"),
+        # Samples of each second: mid, squared returns of an hour and their sums, the spread's mean and variance.
+        ("second", "<i8"),
+        ("sampled_mid_1e9", "<i8"),
+        ("samples", "<i8"),
+        ("squares_1e16", "<i8", 3_600),
+        ("variances_1e16", "<i8", 3),
+        ("spread_samples", "<i8"),
+        ("spread_mean_1e10", "<i8"),
+        ("spread_variance_1e20", "<i8"),
+        ("spread_deviation_1e10", "<i8"),
+    ]
+)
 """What the online features of an asset are computed from; see `evals.engine.features`."""
 
 TAPE: Final = np.dtype(
@@ -358,6 +397,7 @@ ASSET: Final = np.dtype(
         ("symbol", "<i8"),
         ("index", "<i8"),
         ("venue_id", "<i8"),
+        ("slot", "<i8"),
         ("home", "<i8"),
         # The exchange: its tape, its book, our orders in order of arrival, the keys they span per side.
         ("book_rows", TAPE),
@@ -501,6 +541,9 @@ SIM: Final = np.dtype(
         ("host", "<i8"),
         ("log", "<i8"),
         ("fuel_counts", "<i8"),
+        # The symbol whose venues the algo's NBBO and VenueBooks show, counted from 1; room for their merging.
+        ("nbbo_symbol", "<i8"),
+        ("merging", "<i8", abi.MAX_VENUES),
         # Messages from other instances, in order of delivery.
         ("mail", "<i8"),
         ("mail_head", "<i8"),

@@ -9,6 +9,7 @@ over, for a failure or for the end of the tapes, and goes on where it stopped.
 from __future__ import annotations
 
 from evals.engine.accounting import equity
+from evals.engine.features import collect_trades, show_features, watch_packet
 from evals.engine.feed import UNKNOWN, find_packet, see_packet, seen_mid
 from evals.engine.gateway import (
     call_on_book,
@@ -84,7 +85,15 @@ def hand_over(asset: Record, reader: int) -> None:
     elif reader == TRADE_ROWS:
         seek_trade_row(asset)
     else:
-        find_packet(asset)
+        _find_packet(asset)
+
+
+@kernel
+def _find_packet(asset: Record) -> None:
+    first = asset.local_rows.at
+    find_packet(asset)
+    if asset.features != 0:
+        collect_trades(asset, first)
 
 
 @kernel
@@ -169,6 +178,8 @@ def _act_locally(sim: Record, what: int, who: int) -> bool:
         return call_on_message(sim, sim.mail_head - 1) and take_actions(sim, home, native.ON_MESSAGE, 1)
     if what == _HEARTBEAT:
         run.heartbeat_ns += _HEARTBEAT_NS
+        if home.features != 0:
+            show_features(sim, home)
         refresh_state(sim, symbol_at(sim, sim.primary))
         return call_with_state(sim, native.ON_HEARTBEAT) and take_actions(sim, home, native.ON_HEARTBEAT, 1)
     _keep_house(sim)
@@ -181,6 +192,8 @@ def _on_packet(sim: Record, asset: Record) -> bool:
     run, symbol = sim.run, symbol_of(sim, asset)
     run.event_row = asset.packet_row
     run.event_asset = asset.index
+    if asset.features != 0:
+        watch_packet(sim, asset)
     see_packet(sim, asset, symbol.symbol_id)
     if run.heartbeat_ns == NEVER and get_word(sim.host, native.HAS_HEARTBEAT):
         run.heartbeat_ns = run.now_ns + _HEARTBEAT_NS
@@ -193,10 +206,13 @@ def _on_packet(sim: Record, asset: Record) -> bool:
         if get_word(sim.host, native.HAS_BOOK):
             ok = call_on_book(sim, asset, symbol) and take_actions(sim, asset, native.ON_BOOK, 1)
     if ok and (symbol.assets > 1 or get_word(sim.host, native.HAS_BOOK) == 0) and get_word(sim.host, native.HAS_NBBO):
+        home = asset_at(sim, symbol.home)
         write_nbbo(sim, symbol, asset)
+        if home.features != 0:
+            show_features(sim, home)
         refresh_state(sim, symbol)
-        ok = call_on_nbbo(sim, symbol) and take_actions(sim, asset_at(sim, symbol.home), native.ON_NBBO, 1)
-    find_packet(asset)
+        ok = call_on_nbbo(sim, symbol) and take_actions(sim, home, native.ON_NBBO, 1)
+    _find_packet(asset)
     return ok
 
 

@@ -219,6 +219,8 @@ class Simulation:
             asset["book"]["tick_size_1e9"] = place.instrument.tick_size_1e9
             asset["book"]["ticks_per_1e9"] = 1.0 / place.instrument.tick_size_1e9
             write_rules(memory, index, place, settings, seed, trace)
+            if place.home and instance.facts.reads_features:
+                memory.keep(asset, "features", index, np.zeros(1, layout.FEATURES))
         for index, symbol in enumerate(market.symbols):
             record = memory.symbols[index]
             record["symbol_id"], record["home"] = symbol.symbol_id, symbol.home

@@ -18,6 +18,7 @@ from numba.np.numpy_support import from_dtype
 from evals.engine import layout
 from evals.engine.kernel import inlined, kernel
 from evals.engine.layout import Record
+from evals.wasm import abi
 
 _WORD = ir.IntType(64)
 intrinsic: Any = extending.intrinsic
@@ -50,6 +51,7 @@ change_at = _rows_of(layout.CHANGE)
 far_level = _rows_of(layout.FAR_LEVEL)
 mail_at = _rows_of(layout.MAIL)
 features_at = _rows_of(layout.FEATURES)
+nbbo_at = _rows_of(abi.NBBO)
 
 
 @intrinsic
@@ -98,6 +100,18 @@ def get_byte(_typing_context, address):  # type: ignore[no-untyped-def]
         return builder.zext(byte, _WORD)
 
     return types.int64(types.int64), emit
+
+
+@intrinsic
+def set_byte(_typing_context, address, value):  # type: ignore[no-untyped-def]
+    """Write a byte."""
+
+    def emit(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        byte = builder.trunc(values[1], ir.IntType(8))
+        builder.store(byte, builder.inttoptr(values[0], ir.IntType(8).as_pointer()))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), emit
 
 
 @intrinsic

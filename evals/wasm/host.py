@@ -144,7 +144,7 @@ class Instance:
         host = self.host
         names = {name: f"algo_{name}" for name in native.CALLBACKS} | {"on_book": self.facts.book_export}
         present = {n: names[name] for n, name in enumerate(native.CALLBACKS) if names[name] in self.facts.exports}
-        host[native.LARGEST_ACTION_KIND] = abi.CANCEL if self.facts.abi == "0.1.0" else abi.INTENT
+        host[native.LARGEST_ACTION_KIND] = self.facts.largest_action_kind
         host[native.HAS_BOOK] = native.ON_BOOK in present
         host[native.HAS_HEARTBEAT] = native.ON_HEARTBEAT in present
         host[native.HAS_NBBO] = native.ON_NBBO in present

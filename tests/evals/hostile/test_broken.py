@@ -221,9 +221,12 @@ BROKEN: dict[str, Broken] = {
     **{
         f"an action of kind {number}": sends(kind(number), f"unknown kind {number}") for number in (4, 5, 127, 128, 255)
     },
-    "an amend from SDK 0.1.0, which has none": Broken(
-        lambda: algo("0.1.0", on_book=f"i32.const {LIST}", tail=data(LIST, kind(2))), "unknown kind 2"
-    ),
+    **{
+        f"an intent from SDK {sdk}, which has none": Broken(
+            lambda sdk=sdk: algo(sdk, on_book=f"i32.const {LIST}", tail=data(LIST, kind(3))), "unknown kind 3"
+        )
+        for sdk in SDKS[:2]
+    },
     "the last of 16 actions of an unknown kind": on_book(
         f"i32.const {LIST}", "unknown kind 9", tail=listing([BUY] * 15 + [(1, PX, SZ, 1, 9, 0)])
     ),
