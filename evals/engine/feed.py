@@ -1,11 +1,13 @@
 """The algo's side of the tape: where the next packet ends, and what it changes in the book that the algo sees.
 
 The exchange has worked out what each row does to the best 20 levels; here that is done to the copy in the algo's
-memory. Only what the host itself keeps (best prices, number of levels) is ever used by the host again.
+memory, or with self-impact to a mirror from which that copy is composed (`evals.engine.impact`). Only what the host
+itself keeps (best prices, number of levels) is ever used by the host again.
 """
 
 from __future__ import annotations
 
+from evals.engine.impact import compose
 from evals.engine.kernel import kernel
 from evals.engine.layout import CLEARED, INSERTED, NEVER, REMOVED, Record
 from evals.engine.tables import byte_of, change_at, move_bytes, set_word, word_of
@@ -53,12 +55,13 @@ def find_packet(asset: Record) -> None:
 def see_packet(sim: Record, asset: Record, symbol_id: int) -> None:
     """Bring the algo's book of an asset up to the end of the packet."""
     book = sim.words + asset.book_word * 8
+    shown = book if asset.mirror == 0 else asset.mirror
     mask, last_row, head = asset.changes_room - 1, asset.packet_row, asset.changes_head
     while head < asset.changes_tail:
         change = change_at(asset.changes, head & mask)
         if change.row > last_row:
             break
-        show_change(book, change)
+        show_change(shown, change)
         asset.levels[change.side] = change.levels
         asset.best_px_1e9[change.side] = change.best_px_1e9
         if change.change == CLEARED:
@@ -67,7 +70,8 @@ def see_packet(sim: Record, asset: Record, symbol_id: int) -> None:
                 asset.best_px_1e9[side] = 0
         head += 1
     asset.changes_head = head
-    set_word(book, _COUNTS_WORD, asset.levels[0] | (asset.levels[1] << 8) | (symbol_id << 16))
+    counts = asset.levels[0] | (asset.levels[1] << 8) if asset.mirror == 0 else compose(sim, asset, book)
+    set_word(book, _COUNTS_WORD, counts | (symbol_id << 16))
     set_word(book, _COUNTS_WORD + 1, sim.run.now_ns)
     asset.seen_ns = sim.run.now_ns
 

@@ -305,6 +305,9 @@ BOOK: Final = np.dtype(
 that exist and of the words that are not empty.
 """
 
+CHANGES_MARGIN: Final = 64
+"""Room for changes that one row of the tape may need."""
+
 # What a change did to the best levels.
 UNSEEN, RESIZED, INSERTED, REMOVED, CLEARED = range(5)
 
@@ -330,6 +333,24 @@ CHANGE: Final = np.dtype(
 
 COLUMN: Final = np.dtype([("at", "<i8"), ("step", "<i8")])
 """Address of a column's first value, and bytes from one to the next."""
+
+TOXICITY: Final = np.dtype(
+    [
+        ("at_ns", "<i8"),
+        ("size_1e8", "<i8"),
+        ("flow_1e8", "<i8", 2),
+        ("fast_path", "<i8"),
+        ("slow_path", "<i8"),
+        ("fast_weight", "<i8"),
+        ("slow_weight", "<i8"),
+        ("spread_1e9", "<i8"),
+        ("slow_spread", "<i8"),
+        ("penalty_1e9", "<i8"),
+        ("draws", "<i8"),
+    ]
+)
+"""What the model of adverse selection remembers of an asset's market: last step, usual size of a trade, decaying sums
+(volume by aggressor, the mid's way, the spread); what a passive fill costs now, how often it has drawn."""
 
 FEATURES: Final = np.dtype(
     [
@@ -437,6 +458,10 @@ ASSET: Final = np.dtype(
         ("recorded_at", "<i8"),
         ("seed", "<i8"),
         ("draws", "<i8"),
+        # Models of realism; without the second there is no mirror.
+        ("toxicity", TOXICITY),
+        ("mirror", "<i8"),
+        ("taken_untold", "<i8"),
         # Presence in the market, in ns, and prints far off the market.
         ("quoted_since_ns", "<i8"),
         ("both_sides_ns", "<i8"),

@@ -24,6 +24,7 @@ from evals.engine.kernel import kernel
 from evals.engine.layout import (
     BOOK_ROWS,
     DISORDERED,
+    CHANGES_MARGIN,
     ENDED,
     FAILED,
     FULL,
@@ -258,7 +259,7 @@ def _run_exchange(sim: Record, asset: Record, bound_ns: int, until_ns: int) -> i
                 run.wanted = asset.index
                 run.reader = TRADE_ROWS if trade else BOOK_ROWS
                 return NEEDS_ROWS
-            if asset.changes_tail - asset.changes_head >= asset.changes_room or asset.book.wants_care:
+            if asset.changes_tail + CHANGES_MARGIN - asset.changes_head > asset.changes_room or asset.book.wants_care:
                 return FULL
             run.now_ns = tape_ns
             if trade:

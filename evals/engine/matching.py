@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from evals.engine import layout
+from evals.engine.adverse import note_quote, note_trade
 from evals.engine.arithmetic import muldiv, quote_notional
 from evals.engine.books import available, best_key, clear, left_at, mid_px, next_key, set_level, take_at
 from evals.engine.far import NO_KEY
+from evals.engine.impact import note_taken, publish_taken
 from evals.engine.kernel import inlined, kernel
 from evals.engine.layout import (
     AMENDED,
@@ -47,6 +49,8 @@ def on_book_row(sim: Record, asset: Record, row: int, kind: int, px_1e9: int, sz
         if moved:
             mid = mid_px(book)
             if mid > 0:
+                if asset.rules.adverse != 0:
+                    note_quote(sim, asset, mid)
                 asset.mid_1e9 = mid
     key = px_1e9 * (1 - 2 * side)
     if asset.low_key[side] <= key <= asset.high_key[side] or asset.high_key[1 - side] >= -key:
@@ -54,6 +58,8 @@ def on_book_row(sim: Record, asset: Record, row: int, kind: int, px_1e9: int, sz
         measure_presence(sim, asset)
     elif moved and (asset.resting_count > 0 or asset.quoting > 0):
         measure_presence(sim, asset)
+    if asset.taken_untold != 0:
+        publish_taken(asset, row)
 
 
 @kernel
@@ -67,6 +73,8 @@ def on_trade_row(sim: Record, asset: Record, kind: int, px_1e9: int, sz_1e8: int
     if asset.high_key[1 - aggressor] >= px_1e9 * (2 * aggressor - 1):
         on_trade(sim, asset, aggressor, px_1e9, sz_1e8)
         measure_presence(sim, asset)
+    if asset.rules.adverse != 0:
+        note_trade(sim, asset, aggressor, sz_1e8)
 
 
 @inlined
@@ -231,6 +239,7 @@ def _take(sim: Record, asset: Record, index: int, limit_key: int) -> None:
         qty = min(left_at(asset.book, other, px_1e9), slot.ex_qty_1e8 - slot.ex_filled_1e8)
         if qty > 0:
             take_at(asset.book, other, px_1e9, qty)
+            note_taken(asset)
             fill(sim, asset, index, px_1e9, qty, TAKER, 0)
         key = next_key(asset.book, other, key)
 
