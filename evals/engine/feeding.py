@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from evals.engine import loop
+from evals.engine.feed import UNKNOWN
 from evals.engine.layout import BOOK_ROWS, LOCAL_ROWS, TRADE_ROWS, Int64s
 from evals.engine.rows import happened_ns
 from evals.errors import TapeError
@@ -50,9 +51,11 @@ class Feed:
         return all(self._asset[name]["exhausted"] for name in _READERS.values())
 
     def start(self) -> None:
-        """Give every reader its first chunk."""
+        """Give every reader its first chunk, and the algo's as many as its first packet has: it sets the heartbeat."""
         for reader in _READERS:
             self.hand_over(reader)
+        while self._asset["packet_ns"] == UNKNOWN:
+            self.hand_over(LOCAL_ROWS)
 
     def hand_over(self, reader: int) -> None:
         """Give a reader the next chunk, or tell it that there is none."""
@@ -83,9 +86,7 @@ class Feed:
         self._chunks[number] = (self.rows, columns)
         if self.rows == 0:
             self.first_ns = int(columns.receive_ns[0])
-            self.happened_ns = happened_ns(
-                int(columns.exchange_ns[0]), self.first_ns
-            )
+            self.happened_ns = happened_ns(int(columns.exchange_ns[0]), self.first_ns)
         self.last_ns = int(columns.receive_ns[-1])
         self.packets += int(np.count_nonzero(columns.flags & LAST_OF_PACKET))
         self.rows += len(columns)
