@@ -110,9 +110,9 @@ class _Audit:
 
     def _check_reference(self, read: Callable[[str], BaseModel], name: str) -> None:
         document = read(name)
-        for ref in _blob_refs(document):
-            if ref.digest not in self._blobs:
-                self._problems.append(f"{blob_key(ref.digest)}: missing or changed, but a document refers to it")
+        for digest in _cited_blobs(document):
+            if digest not in self._blobs:
+                self._problems.append(f"{blob_key(digest)}: missing or changed, but a document refers to it")
         for kind, cited in _citations(document):
             if ref_key(kind, cited) not in self._present:
                 self._problems.append(f"{ref_key(kind, cited)}: missing, but {name} cites it; register it again")
@@ -182,9 +182,12 @@ def _citations(document: BaseModel) -> Iterator[tuple[str, str]]:
         yield from (("datasets", short_id("data", digest)) for digest in document.inputs.datasets)
 
 
-def _blob_refs(document: BaseModel) -> Iterator[BlobRef]:
+def _cited_blobs(document: BaseModel) -> Iterator[str]:
+    """Yield the digests of the blobs that a document refers to."""
     for _, value in document:
         if isinstance(value, BlobRef):
-            yield value
+            yield value.digest
         elif isinstance(value, dict):
-            yield from (each for each in value.values() if isinstance(each, BlobRef))
+            yield from (each.digest for each in value.values() if isinstance(each, BlobRef))
+    if isinstance(document, Evaluation):
+        yield from document.inputs.blobs

@@ -177,7 +177,8 @@ class Catalog:
         one.
 
         Raises:
-            NotFoundError: its bundle or a dataset is not registered, or an output was not given.
+            NotFoundError: its bundle or a dataset is not registered, a blob that its settings name is not in the
+                store, or an output was not given.
             IntegrityError: the same inputs are recorded with another outcome.
 
         """
@@ -188,6 +189,8 @@ class Catalog:
         self._require("bundles", bundle_id, evaluation.inputs.bundle)
         for dataset in evaluation.inputs.datasets:
             self._require("datasets", short_id("data", dataset), dataset)
+        for blob in evaluation.inputs.blobs:
+            self.blob(blob)
         given = {digest_of(content): content for content in outputs}
         for name, ref in evaluation.outputs.items():
             if ref.digest not in given:

@@ -6,12 +6,15 @@ runs them. What was measured is in the outcome; how long it took is not evidence
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+import re
+from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import Field, JsonValue, PlainSerializer
 
 from bundles.canonical import LARGEST_EXACT_INTEGER, Digest, Document, Int64, Number, Part, short_id
 from bundles.manifests import BlobRef, Name
+
+_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
 EvaluationKind = Literal["replay", "shadow", "sandbox", "live-review"]
 RunStatus = Literal["completed", "failed", "interrupted"]
@@ -88,6 +91,11 @@ class EvaluationInputs(Document):
     def eval_id(self) -> str:
         """``eval_`` and the first 16 hex digits of the inputs' digest."""
         return short_id("eval", self.digest())
+
+    @property
+    def blobs(self) -> tuple[str, ...]:
+        """The blobs that the settings rest on: a setting that is a digest names one, such as a trace of latencies."""
+        return tuple(each for each in self.settings.values() if isinstance(each, str) and _DIGEST.fullmatch(each))
 
 
 class Coverage(Part):

@@ -39,6 +39,8 @@ class _Grounds:
         for evaluation in evaluations:
             for digest in evaluation.inputs.datasets:
                 self._dataset(digest)
+            for blob in evaluation.inputs.blobs:
+                self._blob(blob)
             for ref in evaluation.outputs.values():
                 self._blob(ref.digest)
         if self._problems:

@@ -113,3 +113,15 @@ def meaning_of(name: str) -> Meaning:
     if family == "tape":
         return Meaning("Tape", rest.replace("_", " ").capitalize(), 0, "", "From the validation of the dataset")
     return Meaning("Other", name, 0, "", "")
+
+
+def format_metric(value: float | None, scale: int) -> str:
+    """Return a metric as people read it: scaled from its stored integer, thousands apart, a dash where undefined."""
+    if value is None:
+        return "\N{EN DASH}"
+    if isinstance(value, int) and scale == 0:
+        return f"{value:,}"
+    scaled = value / 10**scale
+    if scale == 8:
+        return f"{scaled:,.8f}".rstrip("0").rstrip(".")
+    return f"{scaled:,.2f}" if abs(scaled) >= 10 else f"{scaled:,.4f}"

@@ -279,10 +279,12 @@ def _run(
     data_root: Path,
     progress: Callable[[str], None] | None,
 ) -> ReplayResult:
-    from evals.market.datasets import open_dataset  # noqa: PLC0415 -- pyarrow loads only when something is run
+    from evals.latency_trace import parse_trace  # noqa: PLC0415 -- pyarrow loads only when something is run
+    from evals.market.datasets import open_dataset  # noqa: PLC0415
 
     manifest = _edge_bundle(catalog, short_id("bun", inputs.bundle))
     tapes = [open_dataset(data_root, catalog.dataset(short_id("data", each))) for each in inputs.datasets]
+    trace = None if settings.latency_trace is None else parse_trace(catalog.blob(settings.latency_trace), "The trace")
     return run_replay(
         catalog.blob(manifest.wasm.digest),
         tapes,
@@ -291,6 +293,7 @@ def _run(
         settings=settings,
         seed=inputs.seed,
         progress=progress,
+        trace=trace,
     )
 
 

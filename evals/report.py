@@ -24,7 +24,7 @@ from bundles.evidence import Evaluation
 from bundles.gates import GateResult
 from evals.bars import band_table, profit_split
 from evals.charts import shown_symbols, specification
-from evals.labels import METRICS, meaning_of
+from evals.labels import METRICS, format_metric, meaning_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,18 +47,6 @@ def metric_rows(metrics: Mapping[str, int | float | None]) -> list[tuple[str, st
         value = format_metric(metrics[name], meaning.scale)
         rows.append((meaning.group, meaning.label, value, meaning.unit, meaning.text))
     return rows
-
-
-def format_metric(value: float | None, scale: int) -> str:
-    """Return a metric as people read it: scaled from its stored integer, thousands apart, a dash where undefined."""
-    if value is None:
-        return "\N{EN DASH}"
-    if isinstance(value, int) and scale == 0:
-        return f"{value:,}"
-    scaled = value / 10**scale
-    if scale == 8:
-        return f"{scaled:,.8f}".rstrip("0").rstrip(".")
-    return f"{scaled:,.2f}" if abs(scaled) >= 10 else f"{scaled:,.4f}"
 
 
 def report_of(catalog: Catalog, evaluation: Evaluation, gate: GateResult | None) -> str:

@@ -1,10 +1,11 @@
-"""Flow `replay-evaluation`: one bundle on one dataset, with verdict, metrics and report."""
+"""Flow `replay-evaluation`: one bundle on one timeline of datasets, with verdict, metrics and report."""
 
 from __future__ import annotations
 
 from prefect import flow
 from pydantic import BaseModel
 
+from evals.engine.settings import ReplaySettings
 from flows.outcome import completed
 from tasks.evaluate import judge_evaluation, run_replay_evaluation
 from tasks.places import data_root
@@ -27,27 +28,36 @@ class Judged(BaseModel):
 )
 def replay_evaluation(
     bundle: str,
-    dataset: str,
+    dataset: str | list[str],
     seed: int = 42,
     runner: str = "prefect",
     force: bool = False,
     data: str | None = None,
     store: str | None = None,
+    settings: ReplaySettings | None = None,
 ) -> Judged:
     """Evaluate a bundle by replay.
 
     Args:
         bundle: Id of the bundle, or a unique prefix of it.
-        dataset: Id of the dataset, or a unique prefix of it.
+        dataset: Id of the dataset, or a unique prefix of it; a list for several symbols or venues as one timeline.
         seed: Seed of everything random in the simulation.
         runner: Who runs the evaluation, as the ledger shall say.
         force: Run again although a record of the same inputs exists; the results must be equal.
         data: Folder of the tapes. Empty: SEQUENCE_DATA of the worker.
         store: Address of the store (file:///… or s3://bucket/prefix). Empty: SEQUENCE_STORE of the worker.
+        settings: Latencies, queue model and the like. Empty: the defaults.
 
     """
     evaluation = run_replay_evaluation(
-        bundle, dataset, data=data_root(data), seed=seed, runner=runner, force=force, store=store
+        bundle,
+        dataset,
+        data=data_root(data),
+        seed=seed,
+        runner=runner,
+        force=force,
+        store=store,
+        settings=settings,
     )
     gate = judge_evaluation(evaluation, store=store)
     publish_metrics(evaluation)

@@ -1,8 +1,9 @@
-"""How an evaluation and its verdict are told on a terminal."""
+"""How an evaluation, its verdict and its metrics are told on a terminal of 80 columns."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from bundles.evidence import Evaluation
@@ -10,9 +11,31 @@ if TYPE_CHECKING:
 
 MARKS = {True: "ok", False: "FAILS", None: "unknown"}
 
+HEADLINE: Final = (
+    "net_pnl_1e9",
+    "return_bps",
+    "sharpe",
+    "max_drawdown_1e9",
+    "fills",
+    "maker_fills",
+    "fill_ratio",
+    "order_to_trade",
+    "quote_uptime",
+    "markout_1s_bps",
+    "queue_ahead_mean_1e8",
+    "max_abs_position_1e8",
+    "turnover",
+    "rejects",
+    "risk_breaches",
+    "fuel_p99",
+)
+"""What one looks at first."""
+
+Metrics = Mapping[str, int | float | None]
+
 
 def lines_of(evaluation: Evaluation, gate: GateResult) -> list[str]:
-    """Return an evaluation as lines: what it is, the verdict with its checks, all metrics."""
+    """Return an evaluation as lines: what it is, the verdict with its checks."""
     lines = [
         f"Evaluation: {evaluation.eval_id}",
         *(f"Dataset: data_{digest.removeprefix('sha256:')[:16]}" for digest in evaluation.inputs.datasets),
@@ -20,16 +43,43 @@ def lines_of(evaluation: Evaluation, gate: GateResult) -> list[str]:
         f"Result digest: {evaluation.result_digest}",
         f"Verdict: {gate.verdict}",
     ]
-    lines += [f"  {MARKS[check.ok]}: {check.text}" + (" (dry run)" if check.dry_run else "") for check in gate.checks]
-    return [*lines, "Metrics:", *metric_lines(evaluation.metrics)]
+    return lines + [
+        f"  {MARKS[check.ok]}: {check.text}" + (" (dry run)" if check.dry_run else "") for check in gate.checks
+    ]
 
 
-def metric_lines(metrics: dict[str, int | float | None]) -> list[str]:
-    """Return metrics as lines, in the order of their names."""
-    return [f"  {name}: {_figure(value)}" for name, value in sorted(metrics.items())]
+def headline(metrics: Metrics) -> list[str]:
+    """Return the metrics that one looks at first, in human units, with their band over the queue models."""
+    models = metrics.get("band_models")
+    title = "Metrics:" if models is None else f"{'Metrics:':<48}over {models} queue models:"
+    return [title, *_table(metrics, (name for name in HEADLINE if name in metrics))]
 
 
-def _figure(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return str(value) if isinstance(value, int) else f"{value:.6g}"
+def all_metrics(metrics: Metrics) -> list[str]:
+    """Return every metric in human units by group; reject codes only where something was refused with them."""
+    from evals.labels import METRICS, meaning_of
+
+    others = sorted(name for name in set(metrics) - set(METRICS) if not name.startswith("band_"))
+    shown = [name for name in (*METRICS, *others) if name in metrics]
+    groups: dict[str, list[str]] = {}
+    for name in shown:
+        if not (name.startswith("rejects_") and metrics[name] == 0):
+            groups.setdefault(meaning_of(name).group, []).append(name)
+    lines = [line for group, names in groups.items() for line in (f"{group}:", *_table(metrics, names))]
+    if "band_models" in metrics:
+        lines.append(f"On the right: the band over {metrics['band_models']} queue models.")
+    return lines
+
+
+def _table(metrics: Metrics, names: Iterable[str]) -> list[str]:
+    from evals.labels import format_metric, meaning_of
+
+    lines = []
+    for name in names:
+        meaning = meaning_of(name)
+        line = f"  {meaning.label:<24} {format_metric(metrics[name], meaning.scale):>14} {meaning.unit:<5}"
+        low, high = metrics.get(f"band_{name}_low"), metrics.get(f"band_{name}_high")
+        if low is not None and high is not None:
+            line += f" {format_metric(low, meaning.scale)} to {format_metric(high, meaning.scale)}"
+        lines.append(line.rstrip())
+    return lines

@@ -12,6 +12,7 @@ _ROOT: Final = Path(__file__).parents[2]
 _KERNELS: Final = ("evals/engine", "evals/wasm")
 _AROUND: Final = (
     "bundles/mm_types.py",
+    "evals/latency_trace.py",
     "evals/market/joining.py",
     "evals/market/parquet.py",
     "evals/market/schema.py",

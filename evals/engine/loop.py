@@ -1,9 +1,9 @@
 """The event loop: two clocks, one order of events.
 
-Exchanges advance on exchange time, the algo on receive time. At equal times the order is: rows of the tape at the
-exchanges, arrival of actions there, answers to the algo, messages from other instances, packets, heartbeat, samples;
-among equals the asset that comes first in (symbol, venue). The loop stops for rows, for more room, for a slice that is
-over, for a failure or for the end of the tapes, and goes on where it stopped.
+Exchanges advance on exchange time, the algo on receive time. At equal times the order is: the exchanges, each with its
+rows of the tape and then the actions that arrive there; answers to the algo; messages from other instances; packets;
+heartbeat; samples. Among equals the asset that comes first in (symbol, venue). The loop stops for rows, for more room,
+for a slice that is over, for a failure or for the end of the tapes, and goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -245,7 +245,7 @@ def _run_exchanges(sim: Record, until_ns: int) -> int:
 
 @kernel
 def _run_exchange(sim: Record, asset: Record, bound_ns: int, until_ns: int) -> int:
-    """Run one exchange up to a time; stop early when it answers before ``until_ns``."""
+    """Run one exchange up to a time; stop early when it answers by ``until_ns``."""
     run, requests, answers = sim.run, asset.requests, asset.answers
     request_ns = message_at(requests.at, requests.head).at_ns if requests.head < requests.tail else NEVER
     answered = answers.tail
@@ -284,7 +284,8 @@ def _run_exchange(sim: Record, asset: Record, bound_ns: int, until_ns: int) -> i
             request_ns = message_at(requests.at, requests.head).at_ns if requests.head < requests.tail else NEVER
         if answers.tail != answered:
             answered = answers.tail
-            if message_at(answers.at, answers.head).at_ns < until_ns or run.housekeeping_ns < until_ns:
+            # At equal times an answer comes before what was to be next, and before the end.
+            if message_at(answers.at, answers.head).at_ns <= until_ns or run.housekeeping_ns < until_ns:
                 return _ANSWERED
             if _nearly_full(sim):
                 return FULL

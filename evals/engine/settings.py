@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from bundles.canonical import Document, Int64
+from bundles.canonical import Digest, Document, Int64
 
 QueueModel = Literal["risk_averse", "optimistic", "power", "power_total", "power_front", "log", "log_total"]
 LatencyModel = Literal["constant", "recorded", "lognormal"]
@@ -26,6 +26,8 @@ class ReplaySettings(Document):
     amend_response_ns: _Nanoseconds = 1_000_000
     latency_model: LatencyModel = "constant"
     """``lognormal``: the latencies above are medians. ``recorded``: a trace of latencies replaces them."""
+    latency_trace: Digest | None = None
+    """The recorded latencies, a blob of the store; see `evals.latency_trace`."""
     latency_sigma_ppm: Annotated[int, Field(ge=0, le=3_000_000)] = 500_000
     """Standard deviation of the logarithm of a lognormal latency, x 10^6."""
     burst_ppm: _Ppm = 0
@@ -55,3 +57,9 @@ class ReplaySettings(Document):
     capital_1e9: Annotated[Int64, Field(gt=0)] = 100_000_000_000_000
     equity_interval_ns: Annotated[Int64, Field(ge=1_000_000)] = 1_000_000_000
     wall_clock_limit_s: Annotated[int, Field(gt=0, le=86_400)] = 3_600
+
+    @model_validator(mode="after")
+    def _trace_is_used(self) -> Self:
+        if self.latency_trace is not None and self.latency_model != "recorded":
+            raise ValueError("latency_trace needs latency_model 'recorded'")
+        return self

@@ -17,7 +17,7 @@ from sequence.cli.session import Group, Session, common_options
 _COMMANDS: Final = {
     "artifact": ("sequence.cli.artifact", "artifact", "Register and show research artifacts."),
     "audit": ("sequence.cli.audit", "audit", "Verify the whole record."),
-    "backtest": ("sequence.cli.build", "backtest", "Replay a bundle, or the project's algo, on recorded data."),
+    "backtest": ("sequence.cli.backtest", "backtest", "Replay a bundle, or the project's algo, on recorded data."),
     "build": ("sequence.cli.build", "build", "Compile the project's algo to WASM."),
     "bundle": ("sequence.cli.bundle", "bundle", "Compile, list, promote and inspect bundles."),
     "completion": ("sequence.cli.completion", "completion", "Print the shell's completion script."),

@@ -38,7 +38,7 @@ def list_evaluations(session: Session, bundle_id: str | None) -> None:
 def show(session: Session, evaluation_id: str) -> None:
     """Show an evaluation's inputs, metrics and today's verdict."""
     from bundles.promotion import judge
-    from sequence.verdicts import lines_of
+    from sequence.verdicts import all_metrics, lines_of
 
     record = session.catalog.evaluation(evaluation_id)
     gate = judge(session.catalog, record)
@@ -48,7 +48,7 @@ def show(session: Session, evaluation_id: str) -> None:
         "checks": [{"text": check.text, "ok": check.ok, "dry_run": check.dry_run} for check in gate.checks],
         "record": record.model_dump(mode="json"),
     }
-    session.emit(document, lines_of(record, gate))
+    session.emit(document, [*lines_of(record, gate), *all_metrics(record.metrics)])
 
 
 @evaluation.command()

@@ -16,8 +16,8 @@ from bundles.gates import Check, GateResult
 from evals.bars import profit_split
 from evals.charts import MOST_POINTS, MOST_SYMBOLS, shown_symbols, specification
 from evals.engine.layout import EQUITY_LOG, FILL_LOG, ORDER_LOG
-from evals.labels import METRICS
-from evals.report import format_metric, metric_rows, render_report
+from evals.labels import METRICS, format_metric
+from evals.report import metric_rows, render_report
 
 SPITE = "</script><script>alert(1)</script>"
 START_NS = 1_531_514_831 * 10**9

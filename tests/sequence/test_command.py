@@ -122,7 +122,7 @@ def test_a_malformed_configuration_is_invalid_input(sequence: Command, tmp_path:
         ["bundle", "promote", "--bundle", "bun_e4f2a1", "--target", "egde", "--stage", "replay"],
         ["backtest", "BTC-USD"],
         ["backtest", "BTC-USD", "--start", "2026-02-02", "--end", "2026-02-01"],
-        ["backtest", "--symbols", "BTC-USD,ETH-USD", "--start", "2026-02-01", "--end", "2026-02-01"],
+        ["backtest", "--symbols", "BTC-USD,,ETH-USD", "--start", "2026-02-01", "--end", "2026-02-01"],
         ["backtest", "BTC-USD", "--start", "yesterday", "--end", "2026-02-01"],
         ["data", "import", "binance", "."],
     ],

@@ -1,231 +1,131 @@
-"""The whole loop against a slow, obvious simulator: same fills, same outcomes, to the nanosecond."""
+"""The whole loop against a slow, obvious simulator: same fills, same outcomes, to the nanosecond and the last digit."""
 
 from __future__ import annotations
 
-import heapq
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+import math
+import random
+import struct
+from collections.abc import Mapping, Sequence
+from typing import get_args
 
-from hypothesis import HealthCheck, given, settings
+import numpy as np
+import pytest
+import wasmtime
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evals.engine.layout import FILL_REASONS, OUTCOMES
-from evals.market.schema import ASK, BID, BUY_TRADE, CLEAR, SELL_TRADE
-from evals.replay import ReplayResult
+from bundles.mm_types import MmConfig, MmRiskLimits
+from evals.engine.layout import FILL_REASONS, OUTCOMES, WINDOW
+from evals.engine.queue import ln
+from evals.engine.settings import QueueModel
+from evals.market.schema import ASK, BID, BUY_TRADE, CLEAR, LAST_OF_PACKET, SELL_TRADE, TAPE_DTYPE, Instrument, TapeInfo
+from evals.market.tape import Tape
+from evals.replay import ReplayResult, ReplaySettings, run_replay
+from evals.wasm import abi
+from tests.evals.conftest import START_NS, module_text, pack_actions
+from tests.evals.engine.slow_twin import (
+    AMEND,
+    CANCEL,
+    IOC,
+    LIMIT,
+    MARKET,
+    NEW,
+    POST_ONLY,
+    UNIT_SZ,
+    Action,
+    Row,
+    Rules,
+    Twin,
+)
 
-START_NS = 1_700_000_000_000_000_000
-LIMIT, MARKET, IOC, FOK, POST_ONLY = range(5)
-NEW, CANCEL, AMEND = range(3)
+PX = 10**9
+MODELS = get_args(QueueModel)
+SCRIPT_AT, BLOCK_BYTES = 0x100000, 520
 
 
-@dataclass
-class Order:
-    oid: int
-    side: int
-    px: int
-    qty: int
-    kind: int
-    entry: dict[str, Any]
-    filled: int = 0
-    ahead: int = 0
-    resting: bool = False
+def replayed(rows: Sequence[Row], wasm: bytes, rules: Rules) -> ReplayResult:
+    events = np.array(
+        [
+            (START_NS + exchange_ns, START_NS + receive_ns, px, sz, kind, LAST_OF_PACKET if all(last) else 0)
+            for exchange_ns, receive_ns, kind, px, sz, *last in rows
+        ],
+        TAPE_DTYPE,
+    )
+    names = [f"{action}_{way}_ns" for way in ("entry", "response") for action in ("place", "cancel", "amend")]
+    latencies = dict(zip(names, (*rules.entry_ns, *rules.response_ns), strict=True))
+    return run_replay(
+        wasm,
+        Tape(
+            events,
+            TapeInfo(
+                instrument=Instrument(venue="test", symbol="BTC-USD", tick_size_1e9=rules.tick, lot_size_1e8=UNIT_SZ),
+                importer="test",
+                importer_version="1",
+            ),
+        ),
+        config=MmConfig(),
+        risk=MmRiskLimits(
+            max_position_1e8=rules.max_position,
+            max_order_notional_1e9=rules.max_notional,
+            max_order_rate=rules.max_rate,
+            max_price_deviation_bps=rules.max_deviation_bps,
+        ),
+        settings=ReplaySettings(
+            queue_model=rules.queue_model,
+            queue_exponent=rules.exponent,
+            off_market_bps=rules.off_market_bps,
+            **latencies,
+        ),
+    )
 
-    @property
-    def left(self) -> int:
-        return self.qty - self.filled
+
+def scripted(script: Mapping[int, Sequence[Action]]) -> bytes:
+    """Return a module that answers its n-th book with the n-th entry, however long the script is."""
+    last = max(script, default=-1) + 1
+    blocks = b"".join(pack_actions(script.get(n, ())) for n in range(last + 1))
+    on_book = f"""
+      global.get $calls local.set $n
+      local.get $n i32.const {last} i32.lt_u
+      if local.get $n i32.const 1 i32.add global.set $calls end
+      local.get $n i32.const {BLOCK_BYTES} i32.mul i32.const {SCRIPT_AT} i32.add"""
+    text = "".join(f"\\{byte:02x}" for byte in blocks)
+    pages = (SCRIPT_AT + len(blocks)) // 65_536 + 1
+    return bytes(wasmtime.wat2wasm(module_text(on_book, data=f'(data (i32.const {SCRIPT_AT}) "{text}")', pages=pages)))
 
 
-@dataclass
-class Twin:
-    """Counts in whole units of price and size, and walks queues unit by unit."""
-
-    entry_ns: int
-    response_ns: int
-    books: dict[int, dict[int, list[int]]] = field(default_factory=lambda: {1: {}, -1: {}})
-    queue: list[Order] = field(default_factory=list)
-    open_here: dict[int, Order] = field(default_factory=dict)
-    log: list[dict[str, Any]] = field(default_factory=list)
-    fills: list[dict[str, Any]] = field(default_factory=list)
-    requests: deque[tuple[int, Any]] = field(default_factory=deque)
-    answers: deque[tuple[int, Any]] = field(default_factory=deque)
-    now: int = 0
-
-    def run(self, rows: list[tuple[Any, ...]], script: dict[int, list[tuple[int, ...]]]) -> None:
-        end = max(rows[-1][1], *(r[0] for r in rows))
-        agenda: list[tuple[int, int, int, int, int, Any]] = []
-        latest = {True: 0, False: 0}
-        packets = 0
-        for i, r in enumerate(rows):
-            traded = r[2] in (BUY_TRADE, SELL_TRADE)
-            latest[traded] = max(latest[traded], r[0])
-            agenda.append((latest[traded], 0, packets, not traded, i, r))
-            if (len(r) < 6 or r[5]) or i == len(rows) - 1:
-                agenda.append((r[1], 3, packets, 0, 0, script.get(packets, [])))
-                packets += 1
-        heapq.heapify(agenda)
-        while True:
-            sources = [(agenda[0][0], agenda[0][1])] if agenda else []
-            sources += [(self.requests[0][0], 1)] if self.requests else []
-            sources += [(self.answers[0][0], 2)] if self.answers else []
-            if not sources or min(sources)[0] > end:
-                break
-            self.now, source = min(sources)
-            if source == 1:
-                self.arrive(*self.requests.popleft()[1])
-            elif source == 2:
-                self.hear(*self.answers.popleft()[1])
-            else:
-                item = heapq.heappop(agenda)[5]
-                if source == 0:
-                    self.tape(item[2], item[3], item[4])
-                else:
-                    for action in item:
-                        self.decide(*action)
-        for order in self.queue:
-            order.entry["outcome"] = "open"
-
-    # The algo's side.
-
-    def decide(self, oid: int, px: int, qty: int, side: int, kind: int, order_type: int) -> None:
-        entry = {"id": oid, "outcome": "in_flight", "filled": 0, "arrived": 0, "done": 0}
-        self.log.append(entry)
-        known = self.open_here.get(oid)
-        if kind == NEW:
-            if known:
-                entry.update(outcome="refused", done=self.now)
-                return
-            self.open_here[oid] = Order(oid, side, px, qty, order_type, entry)
-            known = self.open_here[oid]
-        elif not known:
-            entry.update(outcome="too_late" if kind == CANCEL else "refused", done=self.now)
-            return
-        self.requests.append((self.now + self.entry_ns, (kind, known, entry, px, qty)))
-
-    def say(self, *what: Any) -> None:
-        self.answers.append((self.now + self.response_ns, what))
-
-    def hear(self, what: str, order: Order, fill: dict[str, Any] | None = None) -> None:
-        if fill:
-            fill["received"] = self.now
-        if what == "end":
-            del self.open_here[order.oid]
-
-    # The exchange's side.
-
-    def tape(self, kind: int, px: int, sz: int) -> None:
-        if kind == CLEAR:
-            self.books = {1: {}, -1: {}}
-        elif kind in (BID, ASK):
-            side = 1 if kind == BID else -1
-            came = sz - self.books[side].pop(px, [0, 0])[0]
-            if sz:
-                self.books[side][px] = [sz, 0]
-            for order in self.queue:
-                if order.side == side and order.px == px:
-                    order.ahead = min(order.ahead, sz)
-            reached = [o for o in self.queue if o.side == -side and (o.px - px) * o.side >= 0]
-            for order in sorted(reached, key=lambda o: -o.px * o.side):
-                take = max(min(came, order.left), 0)
-                came -= take
-                if take:
-                    self.books[side][px][1] += take
-                    self.fill(order, order.px, take, "crossed_book", order.ahead)
-        else:
-            side = -1 if kind == BUY_TRADE else 1
-            through = [o for o in self.queue if o.side == side and (o.px - px) * side > 0]
-            for order in sorted(through, key=lambda o: -o.px * side):
-                take = min(sz, order.left)
-                sz -= take
-                if take:
-                    self.fill(order, order.px, take, "trade_through", order.ahead)
-            here = [o for o in self.queue if o.side == side and o.px == px]
-            before = {id(o): o.ahead for o in here}
-            got = dict.fromkeys(before, 0)
-            for _ in range(sz):
-                front = next((o for o in here if got[id(o)] < o.left), None)
-                if front is not None and front.ahead == 0:
-                    got[id(front)] += 1
-                else:
-                    for order in here:
-                        order.ahead = max(0, order.ahead - 1)
-            for order in here:
-                if got[id(order)]:
-                    self.fill(order, px, got[id(order)], "queue_front", before[id(order)])
-
-    def fill(self, order: Order, px: int, qty: int, reason: str, ahead: int) -> None:
-        order.filled += qty
-        order.entry["filled"] = order.filled
-        fill = {"id": order.oid, "at": self.now, "px": px, "qty": qty, "reason": reason, "ahead": ahead, "received": 0}
-        self.fills.append(fill)
-        if order.left == 0:
-            order.entry.update(outcome="filled", done=self.now)
-            self.queue = [o for o in self.queue if o is not order]
-        self.say("end" if order.left == 0 else "fill", order, fill)
-
-    def offered(self, side: int, px: int | None) -> list[tuple[int, list[int]]]:
-        """Levels that an order of a side may take up to a price, best first."""
-        levels = sorted(self.books[-side].items(), key=lambda level: level[0] * side)
-        return [(p, level) for p, level in levels if px is None or (px - p) * side >= 0]
-
-    def conflict(self, order: Order, px: int | None, qty: int) -> bool:
-        own = [o for o in self.queue if o.side == -order.side and (px is None or (px - o.px) * order.side >= 0)]
-        if own:
-            best = min(own, key=lambda o: o.px * order.side).px
-            better = sum(s - t for p, (s, t) in self.offered(order.side, px) if (best - p) * order.side > 0)
-            if better < qty:
-                return True
-        size = sum(s - t for _, (s, t) in self.offered(order.side, px))
-        return (order.kind == POST_ONLY and size > 0) or (order.kind == FOK and size < qty)
-
-    def take(self, order: Order, px: int | None) -> None:
-        for level_px, level in self.offered(order.side, px):
-            qty = min(level[0] - level[1], order.left)
-            if qty:
-                level[1] += qty
-                self.fill(order, level_px, qty, "taker", 0)
-
-    def rest(self, order: Order) -> None:
-        ours = [o.ahead for o in self.queue if (o.side, o.px) == (order.side, order.px)]
-        order.ahead = max([self.books[order.side].get(order.px, [0, 0])[0], *ours])
-        self.queue.append(order)
-
-    def arrive(self, kind: int, order: Order, entry: dict[str, Any], px: int, qty: int) -> None:
-        entry["arrived"] = self.now
-        limit = None if order.kind == MARKET else order.px
-        if kind == NEW:
-            if self.conflict(order, limit, qty):
-                entry.update(outcome="rejected", done=self.now)
-                self.say("end", order)
-                return
-            self.take(order, limit)
-            if order.left:
-                if order.kind in (MARKET, IOC, FOK):
-                    entry.update(outcome="expired", done=self.now)
-                    self.say("end", order)
-                else:
-                    self.rest(order)
-            return
-        if not any(o is order for o in self.queue):
-            entry.update(outcome="too_late", done=self.now)
-        elif kind == CANCEL:
-            self.queue = [o for o in self.queue if o is not order]
-            order.entry.update(outcome="canceled", done=self.now)
-            entry.update(outcome="done", done=self.now)
-            self.say("end", order)
-        else:
-            keeps = px == order.px and qty <= order.qty
-            if qty <= order.filled or (not keeps and self.conflict(order, px, qty - order.filled)):
-                entry.update(outcome="rejected", done=self.now)
-                return
-            entry.update(outcome="done", done=self.now)
-            order.px, order.qty = px, qty
-            if not keeps:
-                self.queue = [o for o in self.queue if o is not order]
-                self.take(order, px)
-                if order.left:
-                    self.rest(order)
+def assert_equal(rows: Sequence[Row], script: Mapping[int, Sequence[Action]], rules: Rules) -> Twin:
+    """Run a script through both; return the twin."""
+    twin = Twin(rules)
+    twin.run(rows, script)
+    result = replayed(rows, scripted(script), rules)
+    assert result.status == "completed", result.detail
+    fills = [
+        {
+            "id": int(f["order_id"]),
+            "at": int(f["exchange_ns"]) - START_NS,
+            "px": int(f["px_1e9"]),
+            "qty": int(f["qty_1e8"]),
+            "reason": FILL_REASONS[f["reason"]],
+            "ahead": int(f["queue_ahead_1e8"]),
+            "mid": int(f["mid_1e9"]),
+            "position": int(f["position_1e8"]),
+            "received": max(int(f["receive_ns"]) - START_NS, 0),
+        }
+        for f in result.fills
+    ]
+    log = [
+        {
+            "id": int(o["order_id"]),
+            "outcome": OUTCOMES[o["outcome"]],
+            "filled": int(o["filled_1e8"]),
+            "arrived": max(int(o["arrived_ns"]) - START_NS, 0),
+            "done": max(int(o["done_ns"]) - START_NS, 0),
+        }
+        for o in result.orders
+    ]
+    assert fills == [{name: fill[name] for name in fill if name != "complete"} for fill in twin.fills]
+    assert log == twin.log
+    return twin
 
 
 PRICES = st.integers(97, 103)
@@ -250,81 +150,235 @@ CHANGES = st.tuples(
 )
 """Kind, how many orders ago (changes only), price, quantity, side, type."""
 
+COARSE = 10
+"""Times on a coarse grid meet often, and then the written order of events decides."""
+
 
 @st.composite
-def tapes(draw: st.DrawFn) -> list[tuple[Any, ...]]:
-    rows: list[tuple[Any, ...]] = list(OPENING)
-    received = 60
+def tapes(draw: st.DrawFn, grid: int) -> list[Row]:
+    rows = [(*times, kind, px * PX, sz * UNIT_SZ, last) for *times, kind, px, sz, last in OPENING]
+    received = 60 // grid
     for kind, px, sz in draw(st.lists(EVENTS, min_size=8, max_size=60)):
-        received += draw(st.integers(0, 30))
-        rows.append((received - draw(st.integers(0, 60)), received, kind, px, sz, draw(st.booleans())))
+        received += draw(st.integers(0, 30 // grid))
+        happened = received - draw(st.integers(-1, 60 // grid))
+        rows.append((happened * grid, received * grid, kind, px * PX, sz * UNIT_SZ, draw(st.booleans())))
     return rows
 
 
-def script_of(decided: list[list[tuple[int, ...]]]) -> dict[int, list[tuple[int, ...]]]:
+@st.composite
+def rules_for(draw: st.DrawFn, grid: int) -> Rules:
+    latency = st.integers(0, 40 // grid).map(lambda n: n * grid)
+    limited = draw(st.booleans())
+    return Rules(
+        entry_ns=draw(st.tuples(latency, latency, latency)),
+        response_ns=draw(st.tuples(latency, latency, latency)),
+        queue_model=draw(st.sampled_from(MODELS)),
+        exponent=draw(st.integers(1, 4)),
+        off_market_bps=draw(st.sampled_from((0, 0, 100, 200))),
+        max_position=draw(st.integers(1, 12)) * UNIT_SZ if limited else 10**15,
+        max_notional=draw(st.integers(200, 800)) * PX if limited else 10**18,
+        max_rate=draw(st.integers(1, 20)) if limited else 10**6,
+        max_deviation_bps=draw(st.sampled_from((0, 100, 200))) if limited else 0,
+    )
+
+
+def script_of(decided: list[list[tuple[int, ...]]]) -> dict[int, list[Action]]:
     """Number the orders in turn. No id is used twice: about the id of a dead order the two sides may rightly differ."""
-    script: dict[int, list[tuple[int, ...]]] = {}
+    script: dict[int, list[Action]] = {}
     orders = 0
     for n, actions in enumerate(decided):
         script[n] = []
         for kind, ago, px, qty, side, order_type in actions:
             orders += kind == NEW
-            script[n].append((max(orders - ago, 1), px, qty, side, kind, order_type))
+            px_1e9 = 0 if kind == NEW and order_type == MARKET else px * PX
+            script[n].append((max(orders - ago, 1), px_1e9, qty * UNIT_SZ, side, kind, order_type))
     return script
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    rows=tapes(),
-    decided=st.lists(st.lists(st.one_of(ORDERS, ORDERS, CHANGES), max_size=3), min_size=4, max_size=30),
-    entry_ns=st.integers(0, 40),
-    response_ns=st.integers(0, 40),
-)
-def test_kernels_equal_the_twin(
-    play: Callable[..., ReplayResult],
-    rows: list[tuple[Any, ...]],
-    decided: list[list[tuple[int, ...]]],
-    entry_ns: int,
-    response_ns: int,
-) -> None:
-    script = script_of(decided)
-    twin = Twin(entry_ns, response_ns)
-    twin.run(rows, script)
-    latencies = {
-        f"{a}_{w}_ns": v
-        for a in ("place", "cancel", "amend")
-        for w, v in (("entry", entry_ns), ("response", response_ns))
-    }
-    scaled = {
-        n: [
-            (oid, 0 if kind == NEW and t == MARKET else px * 10**9, qty * 10**8, side, kind, t)
-            for oid, px, qty, side, kind, t in actions
-        ]
-        for n, actions in script.items()
-    }
-    result = play(rows, scaled, **latencies)
-    assert result.status == "completed", result.detail
-    fills = [
-        {
-            "id": int(f["order_id"]),
-            "at": int(f["exchange_ns"]) - START_NS,
-            "px": int(f["px_1e9"]) // 10**9,
-            "qty": int(f["qty_1e8"]) // 10**8,
-            "reason": FILL_REASONS[f["reason"]],
-            "ahead": int(f["queue_ahead_1e8"]) // 10**8,
-            "received": max(int(f["receive_ns"]) - START_NS, 0),
-        }
-        for f in result.fills
-    ]
-    assert fills == twin.fills
-    log = [
-        {
-            "id": int(o["order_id"]),
-            "outcome": OUTCOMES[o["outcome"]],
-            "filled": int(o["filled_1e8"]) // 10**8,
-            "arrived": max(int(o["arrived_ns"]) - START_NS, 0),
-            "done": max(int(o["done_ns"]) - START_NS, 0),
-        }
-        for o in result.orders
-    ]
-    assert log == twin.log
+@settings(max_examples=300)
+@given(data=st.data(), grid=st.sampled_from((1, COARSE)))
+def test_kernels_equal_the_twin(data: st.DataObject, grid: int) -> None:
+    _short_tape(data, grid)
+
+
+@pytest.mark.long
+@settings(max_examples=3_000)
+@given(data=st.data(), grid=st.sampled_from((1, COARSE)))
+def test_kernels_equal_the_twin_on_thousands_of_tapes(data: st.DataObject, grid: int) -> None:
+    _short_tape(data, grid)
+
+
+def _short_tape(data: st.DataObject, grid: int) -> None:
+    actions = st.lists(st.one_of(ORDERS, ORDERS, CHANGES), max_size=3)
+    decided = data.draw(st.lists(actions, min_size=4, max_size=30))
+    assert_equal(data.draw(tapes(grid)), script_of(decided), data.draw(rules_for(grid)))
+
+
+class Walk:
+    """A market of ticks of 1000, deep and ragged, that walks and jumps through many windows of the book."""
+
+    TICK = 1_000
+
+    def __init__(self, seed: int, steps: int) -> None:
+        self.random = random.Random(seed)
+        self.held: dict[int, set[int]] = {BID: set(), ASK: set()}
+        self.rows: list[Row] = []
+        self.now_ns = 100
+        self.mid = self.random.randrange(50 * WINDOW, 60 * WINDOW)
+        self.speed = self.random.choice((1, 30, WINDOW // 200, WINDOW // 20))
+        self.mids: list[int] = []
+        for _ in range(steps):
+            self.step()
+
+    def step(self) -> None:
+        draw = self.random
+        self.mid = max(self.mid + draw.randint(-self.speed, self.speed), 1_000)
+        if draw.random() < 0.005:
+            self.mid = max(self.mid + draw.randint(-3 * WINDOW, 3 * WINDOW), 1_000)
+        self.mids.append(self.mid)
+        if draw.random() < 0.004:
+            self.held = {BID: set(), ASK: set()}
+            self.add(CLEAR, 0, 0)
+        self.cross_out()
+        for _ in range(draw.randint(1, 4)):
+            self.change(draw.choice((BID, ASK)))
+        if draw.random() < 0.3:
+            kind = draw.choice((BUY_TRADE, SELL_TRADE))
+            self.add(kind, self.price(draw.randint(-3, 3)), draw.randint(1, 6))
+
+    def cross_out(self) -> None:
+        """Remove what the walk has run over, all but a few stale levels: books of real feeds cross for a moment."""
+        for kind, sign in ((BID, 1), (ASK, -1)):
+            for px in sorted(p for p in self.held[kind] if (p - self.mid * self.TICK) * sign > 0):
+                if self.random.random() < 0.8:
+                    self.held[kind].discard(px)
+                    self.add(kind, px, 0)
+
+    def change(self, kind: int) -> None:
+        draw, held = self.random, self.held[kind]
+        if held and draw.random() < 0.45:
+            px = draw.choice(sorted(held))
+        else:
+            depth = draw.randint(1, draw.choice((4, 40, 400, 3 * WINDOW)))
+            px = self.price(-depth if kind == BID else depth)
+        size = 0 if px in held and draw.random() < 0.5 else draw.randint(1, 5)
+        (held.add if size else held.discard)(px)
+        self.add(kind, px, size)
+
+    def price(self, ticks: int) -> int:
+        off_tick = self.random.randrange(1, self.TICK) if self.random.random() < 0.1 else 0
+        return max((self.mid + ticks) * self.TICK + off_tick, 1)
+
+    def add(self, kind: int, px: int, size: int) -> None:
+        self.now_ns += self.random.randint(0, 30)
+        happened_ns = self.now_ns - self.random.randint(0, 60)
+        self.rows.append((happened_ns, self.now_ns, kind, px, size * UNIT_SZ, self.random.random() < 0.6))
+
+    def script(self) -> dict[int, list[Action]]:
+        """Orders around the mid of about that time, one or two a packet; a few off the tick, a few far away."""
+        packets = sum(row[5] for row in self.rows)
+        script: dict[int, list[Action]] = {}
+        draw, orders = self.random, 0
+        for packet in range(1, packets, 3):
+            mid = self.mids[min(packet * len(self.mids) // packets, len(self.mids) - 1)]
+            actions: list[Action] = []
+            for _ in range(draw.randint(0, 2)):
+                side, qty = draw.choice((1, -1)), draw.randint(1, 6) * UNIT_SZ
+                px = max(mid - side * draw.randint(-2, draw.choice((3, 30))), 1) * self.TICK
+                px += draw.random() < 0.02
+                if orders > 3 and draw.random() < 0.5:
+                    actions.append((orders - draw.randint(0, 3), px, qty, 0, draw.choice((CANCEL, AMEND)), 0))
+                else:
+                    orders += 1
+                    kind = draw.choice((LIMIT, LIMIT, POST_ONLY, IOC, MARKET))
+                    actions.append((orders, 0 if kind == MARKET else px, qty, side, NEW, kind))
+            script[packet] = actions
+        return script
+
+
+def walk_equals_the_twin(seed: int) -> None:
+    walk = Walk(seed, steps=600)
+    draw = walk.random
+    rules = Rules(
+        tick=Walk.TICK,
+        entry_ns=(draw.randint(0, 200), draw.randint(0, 200), draw.randint(0, 200)),
+        response_ns=(draw.randint(0, 200), draw.randint(0, 200), draw.randint(0, 200)),
+        queue_model=draw.choice(MODELS),
+        off_market_bps=draw.choice((0, 10)),
+    )
+    assert_equal(walk.rows, walk.script(), rules)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_kernels_equal_the_twin_while_the_market_walks_far(seed: int) -> None:
+    walk_equals_the_twin(seed)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("block", range(20))
+def test_kernels_equal_the_twin_on_many_far_walks(block: int) -> None:
+    for seed in range(1_000 + 50 * block, 1_050 + 50 * block):
+        walk_equals_the_twin(seed)
+
+
+BOOK_WORDS = abi.L2_BOOK.itemsize // 8
+FACTOR = 0x100000001B3
+
+HASHING = f"""
+  (local $h i64) (local $end i32)
+  i64.const 7 local.set $h
+  local.get 0 i32.const {8 * BOOK_WORDS} i32.add local.set $end
+  (loop $each
+    (local.set $h (i64.mul (i64.xor (local.get $h) (i64.load (local.get 0))) (i64.const {FACTOR})))
+    (local.set 0 (i32.add (local.get 0) (i32.const 8)))
+    (br_if $each (i32.lt_u (local.get 0) (local.get $end))))
+  (i64.store (i32.const 0x26108) (local.get $h))
+  i32.const 0x26100"""
+"""Cancels an order whose id is a hash of the book that it sees: the order log then holds a hash a packet."""
+
+
+def hashing_algo() -> bytes:
+    cancel = struct.pack("<II", 1, 0) + struct.pack("<QQqbBBBBB2x", 1, 0, 0, 0, CANCEL, 0, 0, 0, 0)
+    data = "".join(f"\\{byte:02x}" for byte in cancel.ljust(520, b"\0"))
+    text = module_text(HASHING, data=f'(data (i32.const 0x26100) "{data}")')
+    return bytes(wasmtime.wat2wasm(text.replace("(local $n i32)", "", 1)))
+
+
+def naive_hashes(rows: Sequence[Row]) -> list[int]:
+    twin, hashes, first = Twin(Rules()), [], 0
+    for i, row in enumerate(rows):
+        if not row[5] and i < len(rows) - 1:
+            continue
+        twin.see(rows[first : i + 1])
+        first = i + 1
+        book = np.zeros(1, abi.L2_BOOK)
+        for side, levels in zip(("bids", "asks"), twin.visible(abi.BOOK_LEVELS), strict=True):
+            book[side][0, : len(levels)] = levels
+            book["bid_ct" if side == "bids" else "ask_ct"] = len(levels)
+        book["recv_ns"] = START_NS + row[1]
+        h = 7
+        for word in book.view(np.uint64).tolist():
+            h = ((h ^ word) * FACTOR) % 2**64
+        hashes.append(h)
+    return hashes
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_algo_sees_the_best_20_levels_of_a_naive_book(seed: int) -> None:
+    walk = Walk(seed, steps=1_500)
+    result = replayed(walk.rows, hashing_algo(), Rules(tick=Walk.TICK))
+    assert result.orders["order_id"].tolist() == naive_hashes(walk.rows)
+
+
+def test_walks_are_what_they_are_for() -> None:
+    """They leave the window, come back, hold more than 20 levels a side, cross, and lie off the tick."""
+    walks = [Walk(seed, steps=1_500) for seed in range(12)]
+    assert any(max(walk.mids) - min(walk.mids) > 5 * WINDOW for walk in walks)
+    assert any(len(walk.held[BID]) > 60 for walk in walks)
+    assert any(row[3] % Walk.TICK for row in walks[0].rows)
+
+
+def test_the_logarithm_is_one() -> None:
+    for x in (1.0, 1.0 + 1e-9, 1.5, 2.0, 3.0, 1e3, 123456.789, 1e12):
+        assert math.isclose(ln(x), math.log(x), rel_tol=1e-14, abs_tol=1e-15)
+        assert ln(x) == ln.py_func(x)  # type: ignore[attr-defined]
