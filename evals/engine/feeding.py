@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from evals.engine import loop
-from evals.engine.feed import UNKNOWN
 from evals.engine.layout import BOOK_ROWS, LOCAL_ROWS, TRADE_ROWS
 from evals.engine.rows import happened_ns
 from evals.market.source import Columns, TapeSource
@@ -46,11 +45,9 @@ class Feed:
         return all(self._asset[name]["exhausted"] for name in _READERS.values())
 
     def start(self) -> None:
-        """Give every reader its first chunk, and the algo's as many as its first packet has: it sets the heartbeat."""
+        """Give every reader its first chunk."""
         for reader in _READERS:
             self.hand_over(reader)
-        while self._asset["packet_ns"] == UNKNOWN:
-            self.hand_over(LOCAL_ROWS)
 
     def hand_over(self, reader: int) -> None:
         """Give a reader the next chunk, or tell it that there is none."""

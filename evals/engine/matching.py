@@ -23,7 +23,7 @@ from evals.engine.layout import (
     Record,
 )
 from evals.engine.orders import acknowledge, answer, end, fill, reject, rest, unrest
-from evals.engine.queue import best_own_through, on_level, on_trade, queue_behind
+from evals.engine.queue import best_own_through, fill_size, on_level, on_trade, queue_behind
 from evals.engine.tables import change_at, order_at, slot_at, symbol_of
 from evals.market import schema
 from evals.wasm.abi import AMEND, CANCEL, FOK, IOC, MARKET, NEW, POST_ONLY
@@ -198,7 +198,8 @@ def _conflict(sim: Record, asset: Record, side: int, order_type: int, limit_key:
             return layout.SELF_TRADE
     if order_type == POST_ONLY and available(asset.book, other, limit_key, 1) > 0:
         return layout.WOULD_CROSS
-    if order_type == FOK and available(asset.book, other, limit_key, qty_1e8) < qty_1e8:
+    enough_1e8 = qty_1e8 if asset.rules.partial_fills else 1
+    if order_type == FOK and available(asset.book, other, limit_key, enough_1e8) < enough_1e8:
         return layout.CANNOT_FILL
     return layout.NO_REASON
 
@@ -236,10 +237,11 @@ def _take(sim: Record, asset: Record, index: int, limit_key: int) -> None:
     key = best_key(asset.book, other)
     while key >= limit_key and slot.ex_filled_1e8 < slot.ex_qty_1e8:
         px_1e9 = key * (1 - 2 * other)
-        qty = min(left_at(asset.book, other, px_1e9), slot.ex_qty_1e8 - slot.ex_filled_1e8)
+        qty = fill_size(asset, slot, left_at(asset.book, other, px_1e9))
         if qty > 0:
-            take_at(asset.book, other, px_1e9, qty)
-            note_taken(asset)
+            if asset.rules.partial_fills:
+                take_at(asset.book, other, px_1e9, qty)
+                note_taken(asset)
             fill(sim, asset, index, px_1e9, qty, TAKER, 0)
         key = next_key(asset.book, other, key)
 

@@ -64,11 +64,21 @@ def on_trade(sim: Record, asset: Record, aggressor: int, px_1e9: int, sz_1e8: in
         ahead = slot.queue_ahead_1e8
         slot.traded_1e8 += budget - own_filled
         slot.queue_ahead_1e8 = ahead - min(ahead, budget - own_filled)
-        qty = min(budget - own_filled - ahead, slot.ex_qty_1e8 - slot.ex_filled_1e8)
+        qty = fill_size(asset, slot, budget - own_filled - ahead)
         if qty > 0 and not missed:
-            own_filled += qty
+            own_filled += qty if asset.rules.partial_fills else 0
             fill(sim, asset, index, paid_px(asset, side, px_1e9), qty, QUEUE_FRONT, ahead)
             i -= 0 if slot.resting else 1
+
+
+@kernel
+def fill_size(asset: Record, slot: Record, reached_1e8: int) -> int:
+    """Return how much of an order is filled when so much reaches it: all of it if the exchange knows no partial fills.
+
+    Without partial fills what reaches one order is not used up by it, so it reaches the next one as well.
+    """
+    left = slot.ex_qty_1e8 - slot.ex_filled_1e8
+    return left if reached_1e8 > 0 and not asset.rules.partial_fills else min(reached_1e8, left)
 
 
 @kernel
@@ -80,8 +90,9 @@ def _trade_through(sim: Record, asset: Record, side: int, px_1e9: int, sz_1e8: i
         if index < 0:
             break
         slot = slot_at(symbol, index)
-        qty = min(sz_1e8, slot.ex_qty_1e8 - slot.ex_filled_1e8)
-        sz_1e8 -= qty
+        qty = fill_size(asset, slot, sz_1e8)
+        if asset.rules.partial_fills:
+            sz_1e8 -= qty
         fill(sim, asset, index, paid_px(asset, side, slot.ex_px_1e9), qty, TRADE_THROUGH, slot.queue_ahead_1e8)
     return sz_1e8
 
@@ -112,10 +123,11 @@ def on_level(sim: Record, asset: Record, side: int, px_1e9: int, sz_1e8: int, be
         if index < 0:
             break
         slot = slot_at(symbol, index)
-        qty = min(came_1e8, slot.ex_qty_1e8 - slot.ex_filled_1e8)
-        came_1e8 -= qty
-        take_at(asset.book, side, px_1e9, qty)
-        note_taken(asset)
+        qty = fill_size(asset, slot, came_1e8)
+        if asset.rules.partial_fills:
+            came_1e8 -= qty
+            take_at(asset.book, side, px_1e9, qty)
+            note_taken(asset)
         fill(sim, asset, index, paid_px(asset, 1 - side, slot.ex_px_1e9), qty, CROSSED_BOOK, slot.queue_ahead_1e8)
 
 
