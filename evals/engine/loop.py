@@ -217,7 +217,7 @@ def _run_exchanges(sim: Record, until_ns: int) -> int:
 
 @kernel
 def _run_exchange(sim: Record, asset: Record, bound_ns: int, until_ns: int) -> int:
-    """Run one exchange up to a time; stop early when it answers before ``until_ns``."""
+    """Run one exchange up to a time; stop early when it answers by ``until_ns``: at equal times answers go first."""
     run, requests, answers = sim.run, asset.requests, asset.answers
     request_ns = message_at(requests.at, requests.head).at_ns if requests.head < requests.tail else NEVER
     answered = answers.tail
@@ -256,7 +256,7 @@ def _run_exchange(sim: Record, asset: Record, bound_ns: int, until_ns: int) -> i
             request_ns = message_at(requests.at, requests.head).at_ns if requests.head < requests.tail else NEVER
         if answers.tail != answered:
             answered = answers.tail
-            if message_at(answers.at, answers.head).at_ns < until_ns or run.housekeeping_ns < until_ns:
+            if message_at(answers.at, answers.head).at_ns <= until_ns or run.housekeeping_ns < until_ns:
                 return _ANSWERED
             if _nearly_full(sim):
                 return FULL
