@@ -18,8 +18,8 @@ from sequence.cli.session import Command, Session, naming, pass_session
 if TYPE_CHECKING:
     from bundles.evidence import Dataset
     from bundles.project import Project
-    from evals.market.datasets import SymbolFiles
     from evals.engine.settings import ReplaySettings
+    from evals.market.datasets import SymbolFiles
 
 _DAY: Final = click.DateTime(formats=["%Y-%m-%d"])
 

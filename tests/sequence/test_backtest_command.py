@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+
+from evals.engine.settings import LatencyModel, QueueModel
+from evals.market.datasets import build_dataset
+from evals.market.synthetic import DEFAULT_INSTRUMENT, synthetic_tape
+from evals.market.tape import write_tape
+from sequence.cli.models import LATENCY_MODELS, QUEUE_MODELS
 
 if TYPE_CHECKING:
     from conftest import Command
@@ -56,7 +65,7 @@ def test_evaluations_are_listed_shown_and_reported(sequence: Command, dataset: s
     assert listed["eval_id"] in (sequence.folder / "report.html").read_text(encoding="utf-8")
     shown = sequence("eval", "show", listed["eval_id"]).stdout
     assert "FAILS: duration_s" in shown
-    assert "  fuel_p99: " in shown
+    assert "  Fuel, p99 " in shown
     assert sequence.json("eval", "show", listed["eval_id"])["record"]["status"] == "completed"
 
 
@@ -83,14 +92,132 @@ def test_data_is_listed_and_validated(sequence: Command, dataset: str, tmp_path:
     sequence("data", "validate", tmp_path / "nowhere", exit_code=4)
 
 
-def test_the_venue_must_be_clear(sequence: Command, dataset: str, bundle: str, tmp_path: Path) -> None:
+def test_symbol_days_and_venues_choose_the_data(sequence: Command, dataset: str, bundle: str, tmp_path: Path) -> None:
     missing = sequence("backtest", "ETH-USD", *DAYS, "--bundle", bundle, exit_code=4)
     assert "synthetic BTC-USD 2026-01-01 to 2026-01-01" in missing.stderr
     sequence("backtest", "BTC-USD", *DAYS, "--bundle", bundle, "--venue", "kraken", exit_code=4)
     shutil.copytree(tmp_path / "data" / "venue=synthetic", tmp_path / "data" / "venue=copy")
-    several = sequence("backtest", "BTC-USD", *DAYS, "--bundle", bundle, exit_code=2)
-    assert "--venue copy" in several.stderr
+    assert "venue=copy" in sequence("backtest", "BTC-USD", *DAYS, "--bundle", bundle, exit_code=5).stderr
     sequence("backtest", "BTC-USD", *DAYS, "--bundle", bundle, "--venue", "kraken, synthetic")
+    later = ("--start", "2026-01-02", "--end", "2026-01-02")
+    assert "2026-01-02" in sequence("backtest", "BTC-USD", *later, "--bundle", bundle, exit_code=4).stderr
+    for wrong in ("BTC-USD,,ETH-USD", "BTC-USD,BTC-USD", ""):
+        sequence("backtest", "--symbols", wrong, *DAYS, "--bundle", bundle, exit_code=2)
+
+
+def test_several_symbols_and_venues_are_one_evaluation(sequence: Command, bundle: str, tmp_path: Path) -> None:
+    names = {}
+    for number, (symbol, venue) in enumerate((s, v) for s in ("BTC-USD", "ETH-USD") for v in ("kraken", "coinbase")):
+        instrument = DEFAULT_INSTRUMENT.model_copy(update={"symbol": symbol, "venue": venue})
+        tape = synthetic_tape(number, duration_s=30, packets_per_s=30, instrument=instrument)
+        write_tape(tmp_path / "data", tape)
+        names[symbol, venue] = build_dataset(tmp_path / "data", venue, symbol).dataset_id
+    listed = ("backtest", "--symbols", "ETH-USD, BTC-USD", *DAYS, "--bundle", bundle)
+    made = sequence.json(*listed, "--venue", "kraken,coinbase", "--report", "report.html")
+    expected = [names[s, v] for s in ("ETH-USD", "BTC-USD") for v in ("kraken", "coinbase")]
+    assert made["datasets"] == expected, "symbols as listed; the first venue is the home"
+    again = sequence.json("backtest", "--bundle", bundle, *(word for name in expected for word in ("--dataset", name)))
+    assert again["eval_id"] == made["eval_id"]
+    assert sequence.json("eval", "verify", made["eval_id"])["same"] is True
+    page = (sequence.folder / "report.html").read_text(encoding="utf-8")
+    assert "coinbase BTC-USD, kraken BTC-USD, coinbase ETH-USD, kraken ETH-USD" in page
+    by_name = sequence.json(*listed)
+    assert by_name["datasets"] == [names[s, v] for s in ("ETH-USD", "BTC-USD") for v in ("coinbase", "kraken")]
+    assert by_name["eval_id"] != made["eval_id"]
+    alone = sequence.json("backtest", "BTC-USD", *DAYS, "--bundle", bundle, "--venue", "kraken")
+    assert alone["datasets"] == [names["BTC-USD", "kraken"]]
+
+
+def settings_of(sequence: Command, document: dict[str, Any]) -> dict[str, Any]:
+    settings: dict[str, Any] = sequence.json("eval", "show", document["eval_id"])["record"]["inputs"]["settings"]
+    return settings
+
+
+def test_flags_choose_how_the_market_is_simulated(sequence: Command, dataset: str, bundle: str) -> None:
+    run = ("backtest", "--dataset", dataset, "--bundle", bundle)
+    plain = settings_of(sequence, sequence.json(*run))
+    chosen = settings_of(
+        sequence,
+        sequence.json(
+            *run, "--queue-model", "log", "--latency-ms", "0.25", "--latency-model", "lognormal", "--no-partial-fills"
+        ),
+    )
+    assert plain["partial_fills"] is True
+    assert (chosen["queue_model"], chosen["latency_model"], chosen["partial_fills"]) == ("log", "lognormal", False)
+    latencies = {name: value for name, value in chosen.items() if name.endswith(("_entry_ns", "_response_ns"))}
+    assert len(latencies) == 6
+    assert set(latencies.values()) == {"250000"}
+    for wrong in (
+        ("--queue-model", "lucky"),
+        ("--latency-ms", "-1"),
+        ("--latency-model", "recorded"),
+        ("--latency-trace", "nowhere.csv"),
+    ):
+        sequence(*run, *wrong, exit_code=2)
+
+
+def test_the_platforms_variables_are_read_and_flags_beat_them(
+    sequence: Command, dataset: str, bundle: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = ("backtest", "--dataset", dataset, "--bundle", bundle)
+    plain = sequence.json(*run)
+    monkeypatch.setenv("MAKER_ADVERSE_SKIP_RATE", "0.25")
+    monkeypatch.setenv("MAKER_ADVERSE_BIAS", "-1.5")
+    assert sequence.json(*run)["eval_id"] == plain["eval_id"], "nothing is read while the model is off"
+    monkeypatch.setenv("MAKER_ADVERSE_ENABLED", "true")
+    monkeypatch.setenv("SELF_IMPACT_ENABLED", "1")
+    read = settings_of(sequence, sequence.json(*run))
+    assert (read["maker_adverse_enabled"], read["self_impact_enabled"]) == (True, True)
+    assert read["maker_adverse_skip_rate_ppm"] == 250_000
+    assert read["maker_adverse_penalty_k_ppm"] == 500_000
+    assert read["maker_adverse_bias_ppm"] == -1_500_000
+    assert sequence.json(*run, "--no-maker-adverse", "--no-self-impact")["eval_id"] == plain["eval_id"]
+    for wrong in ("much", "2", "nan"):
+        monkeypatch.setenv("MAKER_ADVERSE_SKIP_RATE", wrong)
+        assert "MAKER_ADVERSE_SKIP_RATE" in sequence(*run, exit_code=2).stderr
+
+
+def test_a_trace_of_latencies_is_evidence(sequence: Command, dataset: str, bundle: str, tmp_path: Path) -> None:
+    rows = [(1_767_225_600_000_000_000, 100_000, 50_000), (1_767_225_700_000_000_000, 900_000, 50_000)]
+    csv, parquet = sequence.folder / "trace.csv", sequence.folder / "trace.parquet"
+    csv.write_text("at_ns,entry_ns,response_ns\r\n" + "".join(f"{a}, {b}, {c}\r\n" for a, b, c in rows))
+    pq.write_table(
+        pa.table(dict(zip(("at_ns", "entry_ns", "response_ns"), zip(*rows, strict=True), strict=True))), parquet
+    )
+    run = ("backtest", "--dataset", dataset, "--bundle", bundle)
+    made = sequence.json(*run, "--latency-trace", csv)
+    assert sequence.json(*run, "--latency-trace", parquet)["eval_id"] == made["eval_id"], "one digest in both forms"
+    csv.unlink()
+    assert sequence.json("eval", "verify", made["eval_id"])["same"] is True
+    assert sequence.json("audit", "verify")["problems"] == []
+    digest = settings_of(sequence, made)["latency_trace"].removeprefix("sha256:")
+    kept = tmp_path / "store" / "cas" / "sha256" / digest[:2] / digest[2:]
+    kept.write_bytes(kept.read_bytes().replace(b"900000", b"100000"))
+    sequence("eval", "verify", made["eval_id"], exit_code=7)
+    assert digest[2:] in sequence("audit", "verify", exit_code=7).stdout
+    kept.unlink()
+    promote = ("bundle", "promote", "--bundle", bundle, "--target", "edge", "--stage", "replay")
+    refused = sequence(*promote, "--eval-run", made["eval_id"], "--approver", "rita@firm", exit_code=7)
+    assert digest[2:] in refused.stderr
+    sequence(*run, "--latency-trace", parquet, "--latency-ms", "1", exit_code=2)
+
+
+def test_the_terminal_shows_what_matters_first_in_80_columns(sequence: Command, dataset: str, bundle: str) -> None:
+    lines = sequence("backtest", "--dataset", dataset, "--bundle", bundle).stdout.splitlines()
+    at = next(n for n, line in enumerate(lines) if line.startswith("Metrics:"))
+    assert "over 7 queue models" in lines[at]
+    assert lines[at + 1].startswith("  Net P&L ")
+    assert " to " in lines[at + 1]
+    assert max(len(line) for line in lines[at:]) <= 80
+    every = sequence("eval", "list").stdout
+    shown = sequence("eval", "show", re.search(r"eval_[0-9a-f]{16}", every)[0]).stdout.splitlines()  # type: ignore[index]
+    assert {"Profit:", "Fill quality:", "Compute:", "Tape:"} <= set(shown)
+    assert max(len(line) for line in shown if not line.startswith(("Result", "  FAILS", "  unknown"))) <= 80
+
+
+def test_the_model_names_are_the_engines() -> None:
+    assert get_args(QueueModel) == QUEUE_MODELS
+    assert set(get_args(LatencyModel)) == set(LATENCY_MODELS)
 
 
 def test_a_trial_is_not_recorded(sequence: Command, dataset: str, silent_wasm: bytes) -> None:

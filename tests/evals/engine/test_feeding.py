@@ -1,0 +1,132 @@
+"""Chunks on their way to three readers: none is kept longer than it is needed, none is read in another order."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evals.engine import layout
+from evals.engine.feed import UNKNOWN, find_packet
+from evals.engine.feeding import Feed
+from evals.engine.layout import BOOK_ROWS, LOCAL_ROWS, NEVER, TRADE_ROWS
+from evals.engine.rows import seek_book_row, seek_trade_row, skip
+from evals.errors import TapeError
+from evals.market.schema import ASK, BID, BUY_TRADE, Instrument, TapeInfo
+from evals.market.source import Columns
+from evals.market.tape import Tape
+from tests.evals.conftest import START_NS, events_of
+from tests.evals.engine.busy_algo import market, replay
+
+ROWS = [
+    (0, 5, BID, 99, 1, False),
+    (1, 6, ASK, 101, 1, False),
+    (2, 7, BUY_TRADE, 101, 1, True),
+    (3, 8, BID, 98, 1, True),
+    (4, 9, BUY_TRADE, 101, 2, False),
+]
+INFO = TapeInfo(
+    instrument=Instrument(venue="test", symbol="BTC-USD", tick_size_1e9=10**9, lot_size_1e8=10**8),
+    importer="test",
+    importer_version="1",
+)
+
+
+@dataclass
+class Counted:
+    """A tape whose chunks know how many of them are alive."""
+
+    tape: Tape
+    rows: int
+    alive: int = 0
+    most: int = 0
+    info: TapeInfo = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.info = self.tape.info
+
+    def chunks(self) -> Iterator[Columns]:
+        def gone() -> None:
+            self.alive -= 1
+
+        for start in range(0, len(self.tape.events), self.rows):
+            events = self.tape.events[start : start + self.rows].copy()
+            self.alive += 1
+            self.most = max(self.most, self.alive)
+            weakref.finalize(events, gone)
+            yield Columns.of(events)
+            del events
+
+
+def feed_of(rows: Any, chunk_rows: int) -> tuple[Feed, Any]:
+    asset = np.zeros(1, layout.ASSET)
+    feed = Feed(asset[0], Counted(Tape(events_of(rows), INFO), chunk_rows))
+    feed.start()
+    return feed, asset[0]
+
+
+def read_whole(rows: Any, chunk_rows: int) -> None:
+    feed, _asset = feed_of(rows, chunk_rows)
+    for _ in range(len(rows)):
+        feed.hand_over(BOOK_ROWS)
+
+
+def seen(chunk_rows: int) -> tuple[list[int], list[int], list[int]]:
+    """Return when book rows and trades happened and when packets were received, as the readers find them."""
+    feed, asset = feed_of(ROWS, chunk_rows)
+    happened: dict[str, list[int]] = {"book": [], "trade": []}
+    for name, reader, seek in (("book", BOOK_ROWS, seek_book_row), ("trade", TRADE_ROWS, seek_trade_row)):
+        while asset[f"{name}_ns"] != NEVER:
+            if asset[f"{name}_found"]:
+                happened[name].append(int(asset[f"{name}_ns"]) - START_NS)
+                skip(asset[f"{name}_rows"])
+                seek(asset)
+            else:
+                feed.hand_over(reader)
+    packets = []
+    while asset["packet_ns"] != NEVER:
+        if asset["packet_ns"] == UNKNOWN:
+            feed.hand_over(LOCAL_ROWS)
+        else:
+            packets.append(int(asset["packet_ns"]) - START_NS)
+            find_packet(asset)
+    assert feed.exhausted
+    assert feed.rows == len(ROWS)
+    return happened["book"], happened["trade"], packets
+
+
+@pytest.mark.parametrize("chunk_rows", [1, 2, 3, 4, 5, 100])
+def test_every_reader_finds_its_rows_whatever_the_chunks(chunk_rows: int) -> None:
+    assert seen(chunk_rows) == ([0, 1, 3], [2, 4], [7, 8, 9])
+
+
+def test_the_first_packet_is_known_at_the_start() -> None:
+    for chunk_rows in (1, 2, 3, 5):
+        _feed, asset = feed_of(ROWS, chunk_rows)
+        assert asset["packet_ns"] == START_NS + 7
+
+
+@pytest.mark.parametrize("chunk_rows", [1, 2, 100])
+def test_a_row_received_before_the_one_above_is_refused(chunk_rows: int) -> None:
+    backward = [*ROWS[:3], (3, 6, BID, 98, 1, True)]
+    with pytest.raises(TapeError, match="Row 3 was received before"):
+        read_whole(backward, chunk_rows)
+
+
+def test_an_empty_tape_is_refused() -> None:
+    with pytest.raises(TapeError, match="empty"):
+        replay(Tape(events_of([]), INFO))
+
+
+@pytest.mark.parametrize("chunk_rows", [20, 200])
+def test_few_chunks_are_held_at_a_time(chunk_rows: int) -> None:
+    counted = Counted(market(seconds=60), chunk_rows)
+    result = replay(counted)
+    rows_in_ten_s = len(counted.tape.events) // 6
+    assert result.status == "completed"
+    assert len(counted.tape.events) // chunk_rows > 15
+    assert counted.most <= rows_in_ten_s // chunk_rows + 6, "the readers are at most ten seconds apart"
