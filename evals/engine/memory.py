@@ -124,7 +124,7 @@ class RunMemory:
             self._logs.add(name, table[:count])
             left = used - end
             table[:left] = table[count : count + left].copy()
-            table[left:] = np.zeros(1, table.dtype)
+            table[left : count + left].view(np.int64)[...] = 0
             sim[f"{name}_first"] = end
 
     def _settled(self, name: str) -> int:
