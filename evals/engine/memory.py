@@ -50,6 +50,11 @@ class RunMemory:
         """The record that kernels get."""
         return self._record[0]
 
+    @property
+    def address(self) -> int:
+        """Where that record is."""
+        return int(self._record.ctypes.data)
+
     def attach(self, name: str, table: Records | Int64s) -> None:
         """Keep a table alive and write its address into the run's record."""
         self._keep(self.sim, name, name, table)
