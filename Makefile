@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+PEER   := .venv-peer
 MIN    := 3.11
 
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
@@ -37,10 +38,11 @@ bench: $(VENV)/.dev $(VENV)/.rust  ## Measure the replay engine on this machine
 lock: $(VENV)/.dev  ## Write the lock files anew (exact versions, hashes, no addresses)
 	$(BIN)/uv pip compile pyproject.toml --upgrade --group build -o requirements.lock $(LOCK_FLAGS)
 	$(BIN)/uv pip compile pyproject.toml --upgrade --group dev -c requirements.lock -o requirements-dev.lock $(LOCK_FLAGS)
+	$(BIN)/uv pip compile benchmarks/peer/requirements.in --no-deps --upgrade -o benchmarks/peer/requirements.lock $(LOCK_FLAGS)
 LOCK_FLAGS := --universal --python-version $(MIN) --generate-hashes --no-header --no-emit-index-url --no-annotate --quiet
 
 clean:  ## Remove the virtual environment, caches and the demo's output
-	rm -rf $(VENV) .cache demo-out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEER) .cache demo-out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 # --- set-up: the environment from the lock, then a Rust that can compile to WASM ---
 # The lock is complete, so pip has nothing to resolve: --no-deps also keeps it from looking past the pins for extras.
@@ -62,6 +64,13 @@ $(VENV)/.run: $(VENV)/bin/python requirements.lock pyproject.toml
 $(VENV)/.dev: $(VENV)/.run requirements-dev.lock
 	@echo "Installing the locked test tools ..."
 	@$(INSTALL) --no-deps --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# hftbacktest, which the engine is measured beside. It needs an older NumPy than the project: an environment of its own.
+$(PEER)/.made: $(VENV)/bin/python benchmarks/peer/requirements.lock
+	@echo "Installing hftbacktest in $(PEER) ..."
+	@$(BIN)/python -m venv --clear $(PEER)
+	@$(PEER)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r benchmarks/peer/requirements.lock
 	@touch $@
 
 $(VENV)/.rust: $(VENV)/.run

@@ -30,13 +30,14 @@ if TYPE_CHECKING:
     from bundles.mm_types import MmConfig, MmRiskLimits
     from evals.engine.layout import Int64s, Records
     from evals.engine.logs import RowFile, RunLogs
-    from evals.engine.simulation import Outcome
+    from evals.engine.simulation import Outcome, Simulation
     from evals.market.source import TapeSource
-    from evals.metrics import Metrics, RunTotals
-    from evals.wasm.host import LogLine
+    from evals.metrics import RunTotals
+    from evals.wasm.outgoing import LogLine
 
 ENGINE_NAME: Final = "kernel-replay"
 ENGINE_VERSION: Final = "2"
+
 
 @dataclass(frozen=True)
 class ReplayResult:
@@ -52,6 +53,17 @@ class ReplayResult:
     timings: dict[str, float]
     """Seconds of ``prepare`` (module and kernels) and ``run``, and ``events_per_s``; never part of the evidence."""
     logs: tuple[LogLine, ...]
+    """The first 64 lines that the algo logged and the last 1,024."""
+    log_lines: int
+    """How many it logged; those between the two were let go."""
+    messages: dict[str, int]
+    """Messages to other instances: ``sent``; dropped as ``unknown_receiver``, ``too_long``, ``out_of_range`` (of the
+    memory) or ``flood``. Messages from them: ``received``, or ``missed`` because the run was over."""
+
+    @property
+    def logs_dropped(self) -> int:
+        """How many log lines were let go; they stood after the first 64."""
+        return self.log_lines - len(self.logs)
 
     @property
     def fills(self) -> Records:
@@ -89,11 +101,13 @@ def run_replay(
     seed: int = 42,
     progress: Callable[[str], None] | None = None,
     trace: Int64s | None = None,
+    plain: bool = False,
 ) -> ReplayResult:
     """Run an algo over a tape, or over several as one timeline.
 
     With several tapes, symbols are numbered 1, 2, ... as they are first listed, and the first venue listed of a symbol
     is the one whose book on_book shows. ``trace`` has rows of (time, entry, response) in ns for recorded latencies.
+    ``plain`` calls the algo through Python: slow, and the same result.
 
     An algo that breaks does not raise: the run has the status ``failed`` then, and what happened until that moment.
 
@@ -103,35 +117,57 @@ def run_replay(
         InvalidInputError: for tapes that do not go together.
 
     """
-    # Numba and wasmtime load only when something is run: the command starts without them.
-    from evals.engine.logs import RunLogs  # noqa: PLC0415
-    from evals.engine.markets import market_of  # noqa: PLC0415
-    from evals.engine.simulation import Simulation, nothing_happened  # noqa: PLC0415
-    from evals.metrics import Metrics  # noqa: PLC0415
-    from evals.wasm.host import Instance  # noqa: PLC0415
+    settings = settings or ReplaySettings()
+    run = _Run(wasm, tape, config, risk, settings, seed, trace, plain=plain)
+    if run.simulation is None:
+        return run.result(run.broken)
+    return run.result(run.simulation.run(_telling(progress)))
+
+
+@dataclass(frozen=True)
+class MeshMember:
+    """One algo among several that send each other messages: its label, its market, its account's limits."""
+
+    label: str
+    wasm: bytes
+    tape: TapeSource | Sequence[TapeSource]
+    config: MmConfig
+    risk: MmRiskLimits
+    plain: bool = False
+
+
+def replay_mesh(
+    members: Sequence[MeshMember],
+    *,
+    latency_ns: int,
+    settings: ReplaySettings | None = None,
+    seed: int = 42,
+    progress: Callable[[str], None] | None = None,
+) -> list[ReplayResult]:
+    """Run several algos side by side; all that they share is time, and messages that take ``latency_ns``.
+
+    Each has orders and an account of its own, and a market of its own too: if two trade the same asset, neither meets
+    the other's orders. The wall-clock limit holds for all together. Members that break do not stop the others.
+
+    Raises:
+        InvalidInputError: for labels that cannot be, or a latency that is not positive.
+        InvalidModuleError, TapeError: as :func:`run_replay`.
+
+    """
+    from evals.engine.mesh import places_of, run_mesh  # noqa: PLC0415
 
     settings = settings or ReplaySettings()
-    started = time.perf_counter()
-    market = market_of(tape if isinstance(tape, Sequence) else (tape,))
-    measured = Metrics(
-        [place.instrument for place in market.assets], settings.capital_1e9, settings.equity_interval_ns
-    )
-    logs = RunLogs(measured)
-    try:
-        instance = Instance(
-            wasm,
-            fuel_per_callback=settings.fuel_per_callback,
-            memory_limit_bytes=settings.memory_limit_bytes,
-            symbols=len(market.symbols),
-            assets=len(market.assets),
-        )
-    except AlgoFailure as failure:
-        outcome = nothing_happened(failure)
-        return _result(outcome, logs, measured, settings, seed, time.perf_counter() - started, ())
-    simulation = Simulation(instance, market, risk, settings, seed, logs, trace)
-    instance.write_config(config, simulation.first_ns)
-    outcome = simulation.run(None if progress is None else lambda rows: progress(f"Replayed {rows:,} events"))
-    return _result(outcome, logs, measured, settings, seed, time.perf_counter() - started, instance.logs())
+    places = places_of([member.label for member in members], latency_ns)
+    runs = {
+        each.label: _Run(each.wasm, each.tape, each.config, each.risk, settings, seed, plain=each.plain)
+        for each in members
+    }
+    simulations = {label: run.simulation for label, run in runs.items() if run.simulation is not None}
+    for label, simulation in simulations.items():
+        simulation.instance.join_mesh(places[label])
+    limit_s = settings.wall_clock_limit_s
+    outcomes = run_mesh(simulations, latency_ns, wall_clock_limit_s=limit_s, progress=_telling(progress))
+    return [run.result(outcomes.get(label, run.broken)) for label, run in runs.items()]
 
 
 def evaluate_replay(
@@ -275,35 +311,87 @@ def _as_json(settings: ReplaySettings) -> dict[str, JsonValue]:
     return document
 
 
-def _result(
-    outcome: Outcome,
-    logs: RunLogs,
-    measured: Metrics,
-    settings: ReplaySettings,
-    seed: int,
-    seconds: float,
-    lines: tuple[LogLine, ...],
-) -> ReplayResult:
-    status: RunStatus = "interrupted" if outcome.interrupted else "failed" if outcome.failure else "completed"
-    detail = str(outcome.failure or "")
-    if outcome.interrupted:
-        detail = f"The wall-clock limit of {settings.wall_clock_limit_s} s ended the run"
-    return ReplayResult(
-        status=status,
-        detail=detail,
-        result_digest=_result_digest(status, seed, outcome, logs),
-        metrics=measured.finish(_totals(outcome, len(lines))),
-        coverage=Coverage(
-            first_ns=outcome.first_ns, last_ns=outcome.last_ns, events=outcome.rows, packets=outcome.packets
-        ),
-        rows=logs.files,
-        timings={
-            "prepare": seconds - outcome.run_s,
-            "run": outcome.run_s,
-            "events_per_s": outcome.rows / outcome.run_s if outcome.run_s else 0.0,
-        },
-        logs=lines,
-    )
+def _telling(progress: Callable[[str], None] | None) -> Callable[[int], None] | None:
+    return None if progress is None else lambda rows: progress(f"Replayed {rows:,} events")
+
+
+class _Run:
+    """One algo before and after its run: set up for the simulation, and what is made of the outcome."""
+
+    def __init__(
+        self,
+        wasm: bytes,
+        tape: TapeSource | Sequence[TapeSource],
+        config: MmConfig,
+        risk: MmRiskLimits,
+        settings: ReplaySettings,
+        seed: int,
+        trace: Int64s | None = None,
+        *,
+        plain: bool = False,
+    ) -> None:
+        # Numba and wasmtime load only when something is run: the command starts without them.
+        from evals.engine.logs import RunLogs  # noqa: PLC0415
+        from evals.engine.markets import market_of  # noqa: PLC0415
+        from evals.engine.simulation import Simulation, nothing_happened  # noqa: PLC0415
+        from evals.metrics import Metrics  # noqa: PLC0415
+        from evals.wasm.host import Instance  # noqa: PLC0415
+        from evals.wasm.watch import Interrupted  # noqa: PLC0415
+
+        self._started = time.perf_counter()
+        self._settings, self._seed = settings, seed
+        market = market_of(tape if isinstance(tape, Sequence) else (tape,))
+        self._measured = Metrics(
+            [place.instrument for place in market.assets], settings.capital_1e9, settings.equity_interval_ns
+        )
+        self._logs = RunLogs(self._measured)
+        self.simulation: Simulation | None = None
+        self.broken = nothing_happened(None)
+        """The outcome if there is no simulation, because the algo did not even give the host memory."""
+        try:
+            instance = Instance(
+                wasm,
+                fuel_per_callback=settings.fuel_per_callback,
+                memory_limit_bytes=settings.memory_limit_bytes,
+                wall_clock_limit_s=settings.wall_clock_limit_s,
+                symbols=len(market.symbols),
+                assets=len(market.assets),
+                plain=plain,
+            )
+        except AlgoFailure as failure:
+            self.broken = nothing_happened(failure)
+            return
+        except Interrupted:
+            return
+        self.simulation = Simulation(instance, market, risk, settings, seed, self._logs, trace)
+        instance.write_config(config, self.simulation.first_ns)
+
+    def result(self, outcome: Outcome) -> ReplayResult:
+        """Sum up."""
+        status: RunStatus = "interrupted" if outcome.interrupted else "failed" if outcome.failure else "completed"
+        detail = str(outcome.failure or "")
+        if outcome.interrupted:
+            detail = f"The wall-clock limit of {self._settings.wall_clock_limit_s} s ended the run"
+        said = None if self.simulation is None else self.simulation.instance.outgoing
+        log_lines = 0 if said is None else said.line_count
+        return ReplayResult(
+            status=status,
+            detail=detail,
+            result_digest=_result_digest(status, self._seed, outcome, self._logs),
+            metrics=self._measured.finish(_totals(outcome, log_lines)),
+            coverage=Coverage(
+                first_ns=outcome.first_ns, last_ns=outcome.last_ns, events=outcome.rows, packets=outcome.packets
+            ),
+            rows=self._logs.files,
+            timings={
+                "prepare": time.perf_counter() - self._started - outcome.run_s,
+                "run": outcome.run_s,
+                "events_per_s": outcome.rows / outcome.run_s if outcome.run_s else 0.0,
+            },
+            logs=() if said is None else said.lines(),
+            log_lines=log_lines,
+            messages={} if said is None else said.counts() | outcome.mail,
+        )
 
 
 def _totals(outcome: Outcome, log_lines: int) -> RunTotals:

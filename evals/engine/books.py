@@ -15,9 +15,9 @@ from evals.engine.far import (
     note_far_best,
     set_far,
 )
-from evals.engine.kernel import kernel
+from evals.engine.kernel import inlined, kernel
 from evals.engine.layout import CLEARED, INSERTED, REMOVED, RESIZED, UNSEEN, WINDOW, Record
-from evals.engine.tables import get_word, highest_bit, set_word
+from evals.engine.tables import get_word, highest_bit, prefetch, set_word
 from evals.wasm.abi import BOOK_LEVELS
 
 _WORDS = WINDOW // 64
@@ -27,7 +27,7 @@ _PATIENCE = 256
 _LAST = BOOK_LEVELS - 1
 
 
-@kernel
+@inlined
 def tick_of(book: Record, px_1e9: int) -> int:
     """Return the tick of a price; -1 if it is not on one.
 
@@ -54,12 +54,12 @@ def _index(book: Record, side: int, px_1e9: int) -> int:
     return at if 0 <= at < WINDOW else -1
 
 
-@kernel
+@inlined
 def _key_at(book: Record, side: int, at: int) -> int:
     return (book.base[side] + at) * book.tick_size_1e9  # type: ignore[no-any-return]
 
 
-@kernel
+@inlined
 def _note_level(book: Record, side: int, at: int, exists: int) -> None:
     """Set or clear the bits of an index of the window; without a branch, as nothing would predict it."""
     word = side * _WORDS + (at >> 6)
@@ -174,17 +174,26 @@ def available(book: Record, side: int, limit_key: int, enough_1e8: int) -> int:
     return total
 
 
-@kernel
-def set_level(book: Record, side: int, px_1e9: int, sz_1e8: int) -> None:
+@inlined
+def want_level(book: Record, side: int, tick: int) -> None:
+    """Fetch a level of the window into the cache; it may also be no level at all."""
+    at = tick * (1 - 2 * side) - book.base[side & 1]
+    if 0 <= at < WINDOW:
+        prefetch(book.sizes + ((side & 1) * WINDOW + at) * 8)
+
+
+@inlined
+def set_level(book: Record, side: int, px_1e9: int, tick: int, sz_1e8: int) -> None:
     """Set the absolute size of a level; 0 removes it. What was taken from it is forgotten: the tape has spoken.
 
+    ``tick`` is :func:`tick_of` the price.
     Afterwards ``change``, ``change_depth``, ``before_1e8`` and ``tail_*`` tell what happened.
     """
     if book.placed == 0:
         _place(book, px_1e9)
     sign = 1 - 2 * side
-    at = tick_of(book, px_1e9) * sign - book.base[side]
-    if 0 <= at < WINDOW and (at + book.base[side]) * sign > 0:
+    at = tick * sign - book.base[side]
+    if 0 <= at < WINDOW and tick > 0:
         word = side * WINDOW + at
         before = get_word(book.sizes, word)
         set_word(book.sizes, word, sz_1e8)

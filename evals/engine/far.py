@@ -34,6 +34,22 @@ def far_locate(book: Record, side: int, key: int) -> int:
 
 
 @kernel
+def _near_last(book: Record, side: int, key: int) -> int:
+    """Return what :func:`far_locate` does, at once if the key belongs next to the one that was set last.
+
+    Snapshots list levels in order, so this is where nearly all of theirs belong.
+    """
+    sign, first = 1 - 2 * side, book.far_first[side]
+    end, last = first + book.far_depth[side], book.far_last[side]
+    for at in range(max(last, first), min(last + 2, end + 1)):
+        if (at == end or far_at(book, side, at).px_1e9 * sign >= key) and (
+            at == first or far_at(book, side, at - 1).px_1e9 * sign < key
+        ):
+            return at
+    return far_locate(book, side, key)
+
+
+@kernel
 def far_holds(book: Record, side: int, at: int, px_1e9: int) -> bool:
     """Return whether an index of a side holds a price."""
     end = book.far_first[side] + book.far_depth[side]
@@ -43,7 +59,7 @@ def far_holds(book: Record, side: int, at: int, px_1e9: int) -> bool:
 @kernel
 def set_far(book: Record, side: int, px_1e9: int, sz_1e8: int) -> int:
     """Set the size of a far level, 0 removes it; return its size before."""
-    at = far_locate(book, side, px_1e9 * (1 - 2 * side))
+    at = _near_last(book, side, px_1e9 * (1 - 2 * side))
     before = 0
     if far_holds(book, side, at, px_1e9):
         level = far_at(book, side, at)
@@ -54,10 +70,12 @@ def set_far(book: Record, side: int, px_1e9: int, sz_1e8: int) -> int:
         else:
             _remove(book, side, at)
     elif sz_1e8 > 0:
-        level = far_at(book, side, _make_room(book, side, at))
+        at = _make_room(book, side, at)
+        level = far_at(book, side, at)
         level.px_1e9 = px_1e9
         level.sz_1e8 = sz_1e8
         level.taken_1e8 = 0
+    book.far_last[side] = at
     note_far_best(book, side)
     return before
 

@@ -1,11 +1,13 @@
 """The algo's side of the tape: where the next packet ends, and what it changes in the book that the algo sees.
 
 The exchange has worked out what each row does to the best 20 levels; here that is done to the copy in the algo's
-memory. Only what the host itself keeps (best prices, number of levels) is ever used by the host again.
+memory, or with self-impact to a mirror from which that copy is composed (`evals.engine.impact`). Only what the host
+itself keeps (best prices, number of levels) is ever used by the host again.
 """
 
 from __future__ import annotations
 
+from evals.engine.impact import compose
 from evals.engine.kernel import kernel
 from evals.engine.layout import CLEARED, INSERTED, NEVER, REMOVED, Record
 from evals.engine.tables import byte_of, change_at, move_bytes, set_word, word_of
@@ -16,8 +18,8 @@ _LAST = schema.LAST_OF_PACKET
 _LEVEL_BYTES = 16
 _SIDE_BYTES = BOOK_LEVELS * _LEVEL_BYTES
 _COUNTS_WORD = 4 * BOOK_LEVELS
-UNKNOWN = -1
-"""The time of a packet whose end lies in rows that have not been handed over yet."""
+UNKNOWN, BACKWARD = -1, -2
+"""The time of a packet whose end lies in rows that have not been handed over yet, of one that came before the last."""
 
 
 @kernel
@@ -27,9 +29,11 @@ def find_packet(asset: Record) -> None:
     at = tape.at
     while at < tape.end:
         if byte_of(tape.flags, at) & _LAST:
-            asset.packet_ns = word_of(tape.receive, at)
+            received_ns = word_of(tape.receive, at)
+            asset.packet_ns = received_ns if received_ns >= asset.packet_ns else BACKWARD
             asset.packet_row = tape.first_row + at
             asset.packet_open = 0
+            tape.packet += 1
             tape.at = at + 1
             return
         at += 1
@@ -42,6 +46,7 @@ def find_packet(asset: Record) -> None:
     elif asset.packet_open > 0:
         asset.packet_ns = asset.packet_open
         asset.packet_open = 0
+        tape.packet += 1
     else:
         asset.packet_ns = NEVER
 
@@ -50,28 +55,34 @@ def find_packet(asset: Record) -> None:
 def see_packet(sim: Record, asset: Record, symbol_id: int) -> None:
     """Bring the algo's book of an asset up to the end of the packet."""
     book = sim.words + asset.book_word * 8
+    shown = book if asset.mirror == 0 else asset.mirror
     mask, last_row, head = asset.changes_room - 1, asset.packet_row, asset.changes_head
     while head < asset.changes_tail:
         change = change_at(asset.changes, head & mask)
         if change.row > last_row:
             break
-        _show(asset, book, change)
+        show_change(shown, change)
+        asset.levels[change.side] = change.levels
+        asset.best_px_1e9[change.side] = change.best_px_1e9
+        if change.change == CLEARED:
+            for side in range(2):
+                asset.levels[side] = 0
+                asset.best_px_1e9[side] = 0
         head += 1
     asset.changes_head = head
-    set_word(book, _COUNTS_WORD, asset.levels[0] | (asset.levels[1] << 8) | (symbol_id << 16))
+    counts = asset.levels[0] | (asset.levels[1] << 8) if asset.mirror == 0 else compose(sim, asset, book)
+    set_word(book, _COUNTS_WORD, counts | (symbol_id << 16))
     set_word(book, _COUNTS_WORD + 1, sim.run.now_ns)
     asset.seen_ns = sim.run.now_ns
 
 
 @kernel
-def _show(asset: Record, book: int, change: Record) -> None:
+def show_change(book: int, change: Record) -> None:
+    """Apply a change of the best levels to those at an address, bids before asks."""
     kind, d, side = change.change, change.depth, change.side
     if kind == CLEARED:
         for word in range(_COUNTS_WORD):
             set_word(book, word, 0)
-        for each in range(2):
-            asset.levels[each] = 0
-            asset.best_px_1e9[each] = 0
         return
     levels = change.levels
     here = book + side * _SIDE_BYTES + d * _LEVEL_BYTES
@@ -86,8 +97,6 @@ def _show(asset: Record, book: int, change: Record) -> None:
         set_word(end, 1, change.tail_sz_1e8)
     if kind != REMOVED:
         set_word(here, 1, change.sz_1e8)
-    asset.levels[side] = levels
-    asset.best_px_1e9[side] = change.best_px_1e9
 
 
 @kernel

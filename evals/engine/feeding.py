@@ -8,14 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-import numpy as np
-
 from evals.engine import loop
-from evals.engine.feed import UNKNOWN
-from evals.engine.layout import BOOK_ROWS, LOCAL_ROWS, TRADE_ROWS, Int64s
+from evals.engine.layout import BOOK_ROWS, LOCAL_ROWS, TRADE_ROWS
 from evals.engine.rows import happened_ns
-from evals.errors import TapeError
-from evals.market.schema import LAST_OF_PACKET
 from evals.market.source import Columns, TapeSource
 
 _READERS: Final = {BOOK_ROWS: "book_rows", TRADE_ROWS: "trade_rows", LOCAL_ROWS: "local_rows"}
@@ -39,7 +34,6 @@ class Feed:
         self._next = dict.fromkeys(_READERS, 0)
         self.rows = 0
         """Rows read so far."""
-        self.packets = 0
         self.first_ns, self.last_ns = 0, 0
         """When the first row and the last one so far were received."""
         self.happened_ns = 0
@@ -51,11 +45,9 @@ class Feed:
         return all(self._asset[name]["exhausted"] for name in _READERS.values())
 
     def start(self) -> None:
-        """Give every reader its first chunk, and the algo's as many as its first packet has: it sets the heartbeat."""
+        """Give every reader its first chunk."""
         for reader in _READERS:
             self.hand_over(reader)
-        while self._asset["packet_ns"] == UNKNOWN:
-            self.hand_over(LOCAL_ROWS)
 
     def hand_over(self, reader: int) -> None:
         """Give a reader the next chunk, or tell it that there is none."""
@@ -82,20 +74,9 @@ class Feed:
         if columns is None:
             self._source = None
             return
-        self._check_order(columns.receive_ns)
         self._chunks[number] = (self.rows, columns)
         if self.rows == 0:
             self.first_ns = int(columns.receive_ns[0])
             self.happened_ns = happened_ns(int(columns.exchange_ns[0]), self.first_ns)
         self.last_ns = int(columns.receive_ns[-1])
-        self.packets += int(np.count_nonzero(columns.flags & LAST_OF_PACKET))
         self.rows += len(columns)
-
-    def _check_order(self, receive_ns: Int64s) -> None:
-        backward = np.flatnonzero(receive_ns[1:] < receive_ns[:-1])
-        at = 0 if self.rows and receive_ns[0] < self.last_ns else int(backward[0]) + 1 if len(backward) else -1
-        if at >= 0:
-            raise TapeError(
-                f"Row {self.rows + at} was received before the row above it. Import the data again: "
-                "a tape is in receive order."
-            )

@@ -6,8 +6,8 @@ from evals.engine import layout
 from evals.engine.accounting import book_fill
 from evals.engine.guest import write_fill, write_reject, write_state, write_unrealized
 from evals.engine.kernel import kernel
-from evals.engine.layout import MAX_ORDERS, Record
 from evals.engine.latency import entry_latency
+from evals.engine.layout import MAX_ORDERS, Record
 from evals.engine.orders import post
 from evals.engine.risk import count_order, loses_too_much, paused, refusal, refusal_code
 from evals.engine.tables import (
@@ -74,9 +74,8 @@ def call(sim: Record, callback: int, arguments: int) -> bool:
     """Call the algo with the arguments that are in the value words; False if it broke."""
     run = sim.run
     set_word(sim.log, native.LOG_NOW, run.now_ns)
-    limit = sim.fuel_per_callback
-    failure = native.call_guest(sim.host, callback, arguments, limit)
-    used = limit - get_word(sim.host, native.FUEL_LEFT)
+    failure = native.call_guest(sim.host, callback, arguments, sim.fuel_per_callback)
+    used = _fuel_used(sim)
     run.callbacks += 1
     run.fuel_total += used
     run.fuel_max = max(run.fuel_max, used)
@@ -85,6 +84,12 @@ def call(sim: Record, callback: int, arguments: int) -> bool:
     if failure == layout.NO_FAILURE:
         return True
     return fail(sim, failure, callback, used, 0)
+
+
+@kernel
+def _fuel_used(sim: Record) -> int:
+    """Return what the last callback cost."""
+    return sim.fuel_per_callback - get_word(sim.host, native.FUEL_LEFT)  # type: ignore[no-any-return]
 
 
 @kernel
@@ -182,6 +187,8 @@ def take_actions(sim: Record, asset: Record, callback: int, send: int) -> bool:
         order_id, px_1e9, qty_1e8, packed = sim.inbox[i, 0], sim.inbox[i, 1], sim.inbox[i, 2], sim.inbox[i, 3]
         if order_id == 0 and px_1e9 == 0 and qty_1e8 == 0 and packed == 0:
             continue
+        if sim.run.orders >= sim.orders_limit:
+            return fail(sim, layout.LOG_FULL, callback, _fuel_used(sim), sim.orders_limit)
         side = _signed_byte(packed)
         kind, order_type = (packed >> 8) & 0xFF, (packed >> 16) & 0xFF
         index = _target(sim, asset, kind, order_id, packed >> 24)
@@ -251,20 +258,20 @@ def _read_actions(sim: Record, callback: int) -> int:
     at = get_word(sim.host, native.VALUES) & 0xFFFFFFFF
     if at != get_word(sim.host, native.ACTIONS_AT):
         if at % 8 != 0 or at + _ACTIONS_BYTES > native.memory_bytes(sim.host):
-            fail(sim, layout.BAD_POINTER, callback, 0, at)
+            fail(sim, layout.BAD_POINTER, callback, _fuel_used(sim), at)
             return -1
         set_word(sim.host, native.ACTIONS_AT, at)
     word = at // 8
     count = get_word(sim.words, word) & 0xFFFFFFFF
     if count > MAX_ACTIONS:
-        fail(sim, layout.TOO_MANY_ACTIONS, callback, 0, count)
+        fail(sim, layout.TOO_MANY_ACTIONS, callback, _fuel_used(sim), count)
         return -1
     for i in range(count):
         for field in range(_ACTION_WORDS):
             sim.inbox[i, field] = get_word(sim.words, word + 1 + _ACTION_WORDS * i + field)
         kind = (sim.inbox[i, 3] >> 8) & 0xFF
         if kind > get_word(sim.host, native.LARGEST_ACTION_KIND):
-            fail(sim, layout.UNKNOWN_ACTION, callback, 0, kind)
+            fail(sim, layout.UNKNOWN_ACTION, callback, _fuel_used(sim), kind)
             return -1
     return count  # type: ignore[no-any-return]
 
@@ -311,7 +318,15 @@ def _find_open(symbol: Record, order_id: int) -> int:
 
 @kernel
 def _act(
-    sim: Record, asset: Record, row: int, order_id: int, kind: int, order_type: int, side: int, px_1e9: int, qty_1e8: int
+    sim: Record,
+    asset: Record,
+    row: int,
+    order_id: int,
+    kind: int,
+    order_type: int,
+    side: int,
+    px_1e9: int,
+    qty_1e8: int,
 ) -> int:
     """Send one action or refuse it; return the reject code, -1 if it was sent or needs no answer."""
     symbol = symbol_of(sim, asset)

@@ -21,9 +21,18 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 def kernel(function: _Function) -> _Function:
     """Compile a function; the Python types stay visible to the type checker."""
+    return _compiled(function)
+
+
+def inlined(function: _Function) -> _Function:
+    """Compile a function into its callers: for what runs on every row, where a call costs as much as the work."""
+    return _compiled(function, forceinline=True)
+
+
+def _compiled(function: _Function, **options: bool) -> _Function:
     # No reference counts (kernels hold no Python objects), no checks for division by zero (divisors are checked where
     # they enter).
-    compiled = _njit(function, cache=True, nogil=True, _nrt=False, error_model="numpy")
+    compiled = _njit(function, cache=True, nogil=True, _nrt=False, error_model="numpy", **options)
     stamp_cache(compiled)
     _forget_literals(compiled)
     return compiled  # type: ignore[no-any-return]

@@ -285,6 +285,7 @@ BOOK: Final = np.dtype(
         ("far_first", "<i8", 2),
         ("far_depth", "<i8", 2),
         ("far_best_key", "<i8", 2),
+        ("far_last", "<i8", 2),
         # The best levels' keys, best first, and the number of levels of a side.
         ("top", "<i8", (2, abi.BOOK_LEVELS)),
         ("top_levels", "<i8", 2),
@@ -303,6 +304,9 @@ BOOK: Final = np.dtype(
 ``sizes`` and ``taken`` are the addresses of ``2 * WINDOW`` words, ``words`` and ``summary`` of bitmaps of the levels
 that exist and of the words that are not empty.
 """
+
+CHANGES_MARGIN: Final = 64
+"""Room for changes that one row of the tape may need."""
 
 # What a change did to the best levels.
 UNSEEN, RESIZED, INSERTED, REMOVED, CLEARED = range(5)
@@ -330,7 +334,64 @@ CHANGE: Final = np.dtype(
 COLUMN: Final = np.dtype([("at", "<i8"), ("step", "<i8")])
 """Address of a column's first value, and bytes from one to the next."""
 
-FEATURES: Final = np.dtype([("at", "<i8")])
+TOXICITY: Final = np.dtype(
+    [
+        ("at_ns", "<i8"),
+        ("size_1e8", "<i8"),
+        ("flow_1e8", "<i8", 2),
+        ("fast_path", "<i8"),
+        ("slow_path", "<i8"),
+        ("fast_weight", "<i8"),
+        ("slow_weight", "<i8"),
+        ("spread_1e9", "<i8"),
+        ("slow_spread", "<i8"),
+        ("penalty_1e9", "<i8"),
+        ("draws", "<i8"),
+    ]
+)
+"""What the model of adverse selection remembers of an asset's market: last step, usual size of a trade, decaying sums
+(volume by aggressor, the mid's way, the spread); what a passive fill costs now, how often it has drawn."""
+
+FEATURES: Final = np.dtype(
+    [
+        # What the algo is shown.
+        ("shown", abi.ONLINE_FEATURES),
+        # The book that the algo sees, in host memory: levels as in abi.L2_BOOK; its best ten a side one packet before.
+        ("book", "<i8", 4 * abi.BOOK_LEVELS),
+        ("levels", "<i8", 2),
+        ("before", "<i8", 40),
+        ("best_px_1e9", "<i8", 2),
+        ("mid_1e9", "<i8"),
+        ("spread_1e10", "<i8"),
+        # Order flow imbalance: sums of 1, 5 and 10 levels by stretch of 100 ms, the last stretch, 32 x the EWMA.
+        ("ofi", "<i8", (3, 10)),
+        ("ofi_stretch", "<i8"),
+        ("ofi_ewma_x32", "<i8"),
+        # Buys, sells, size traded, size removed: of the packet that comes, by second, and the last second.
+        ("coming", "<i8", 4),
+        ("flow", "<i8", (4, 10)),
+        ("flow_second", "<i8"),
+        # VPIN: trades and size before there is a bucket size, that size, the open bucket, the last 50.
+        ("calibration_trades", "<i8"),
+        ("calibration_1e8", "<i8"),
+        ("bucket_1e8", "<i8"),
+        ("bucket_filled_1e8", "<i8"),
+        ("bucket_net_1e8", "<i8"),
+        ("buckets", "<i8"),
+        ("imbalances_1e8", "<i8", 50),
+        ("imbalance_1e8", "<i8"),
+        # Samples of each second: mid, squared returns of an hour and their sums, the spread's mean and variance.
+        ("second", "<i8"),
+        ("sampled_mid_1e9", "<i8"),
+        ("samples", "<i8"),
+        ("squares_1e16", "<i8", 3_600),
+        ("variances_1e16", "<i8", 3),
+        ("spread_samples", "<i8"),
+        ("spread_mean_1e10", "<i8"),
+        ("spread_variance_1e20", "<i8"),
+        ("spread_deviation_1e10", "<i8"),
+    ]
+)
 """What the online features of an asset are computed from; see `evals.engine.features`."""
 
 TAPE: Final = np.dtype(
@@ -357,6 +418,7 @@ ASSET: Final = np.dtype(
         ("symbol", "<i8"),
         ("index", "<i8"),
         ("venue_id", "<i8"),
+        ("slot", "<i8"),
         ("home", "<i8"),
         # The exchange: its tape, its book, our orders in order of arrival, the keys they span per side.
         ("book_rows", TAPE),
@@ -366,6 +428,7 @@ ASSET: Final = np.dtype(
         ("book_found", "<i8"),
         ("trade_found", "<i8"),
         ("exchange_ns", "<i8"),
+        ("book_tick", "<i8"),
         ("book", BOOK),
         ("mid_1e9", "<i8"),
         ("resting", "<i8", abi.MAX_ORDERS),
@@ -395,6 +458,10 @@ ASSET: Final = np.dtype(
         ("recorded_at", "<i8"),
         ("seed", "<i8"),
         ("draws", "<i8"),
+        # Models of realism; without the second there is no mirror.
+        ("toxicity", TOXICITY),
+        ("mirror", "<i8"),
+        ("taken_untold", "<i8"),
         # Presence in the market, in ns, and prints far off the market.
         ("quoted_since_ns", "<i8"),
         ("both_sides_ns", "<i8"),
@@ -490,6 +557,7 @@ SIM: Final = np.dtype(
         ("orders", "<i8"),
         ("orders_first", "<i8"),
         ("orders_room", "<i8"),
+        ("orders_limit", "<i8"),
         ("equity", "<i8"),
         ("equity_first", "<i8"),
         ("equity_room", "<i8"),
@@ -498,6 +566,9 @@ SIM: Final = np.dtype(
         ("host", "<i8"),
         ("log", "<i8"),
         ("fuel_counts", "<i8"),
+        # The symbol whose venues the algo's NBBO and VenueBooks show, counted from 1; room for their merging.
+        ("nbbo_symbol", "<i8"),
+        ("merging", "<i8", abi.MAX_VENUES),
         # Messages from other instances, in order of delivery.
         ("mail", "<i8"),
         ("mail_head", "<i8"),
@@ -508,10 +579,10 @@ SIM: Final = np.dtype(
 
 
 # Codes of ``run.failure``.
-NO_FAILURE, TRAPPED, HOST_ERROR, BAD_POINTER, TOO_MANY_ACTIONS, UNKNOWN_ACTION = range(6)
+NO_FAILURE, TRAPPED, HOST_ERROR, BAD_POINTER, TOO_MANY_ACTIONS, UNKNOWN_ACTION, LOG_FULL = range(7)
 
 # What a stretch of the loop ends with. ``run.wanted`` is the asset that needs rows, ``run.reader`` which of its readers.
-RUNNING, ENDED, FAILED, FULL, NEEDS_ROWS = range(5)
+RUNNING, ENDED, FAILED, FULL, NEEDS_ROWS, DISORDERED = range(6)
 BOOK_ROWS, TRADE_ROWS, LOCAL_ROWS = range(3)
 
 MAX_ORDERS: Final = abi.MAX_ORDERS

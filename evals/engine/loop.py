@@ -9,6 +9,7 @@ for a slice that is over, for a failure or for the end of the tapes, and goes on
 from __future__ import annotations
 
 from evals.engine.accounting import equity
+from evals.engine.features import collect_trades, show_features, watch_packet
 from evals.engine.feed import UNKNOWN, find_packet, see_packet, seen_mid
 from evals.engine.gateway import (
     call_on_book,
@@ -21,12 +22,14 @@ from evals.engine.gateway import (
 )
 from evals.engine.kernel import kernel
 from evals.engine.layout import (
+    BOOK_ROWS,
+    DISORDERED,
+    CHANGES_MARGIN,
     ENDED,
     FAILED,
     FULL,
-    MARKOUT_HORIZONS_NS,
-    BOOK_ROWS,
     LOCAL_ROWS,
+    MARKOUT_HORIZONS_NS,
     NEEDS_ROWS,
     NEVER,
     RUNNING,
@@ -68,12 +71,10 @@ _ANSWERED = -1
 def start(sim: Record) -> None:
     """Set the clocks; ``run.first_ns`` is when the first row of all happened."""
     run = sim.run
-    first_packet_ns = NEVER
     for i in range(sim.asset_count):
         asset_at(sim, i).quoted_since_ns = run.first_ns
-        first_packet_ns = min(first_packet_ns, asset_at(sim, i).packet_ns)
     run.equity_ns = run.first_ns + sim.equity_interval_ns
-    run.heartbeat_ns = first_packet_ns + _HEARTBEAT_NS if get_word(sim.host, native.HAS_HEARTBEAT) else NEVER
+    run.heartbeat_ns = NEVER
     _next_housekeeping(sim)
 
 
@@ -85,7 +86,15 @@ def hand_over(asset: Record, reader: int) -> None:
     elif reader == TRADE_ROWS:
         seek_trade_row(asset)
     else:
-        find_packet(asset)
+        _find_packet(asset)
+
+
+@kernel
+def _find_packet(asset: Record) -> None:
+    first = asset.local_rows.at
+    find_packet(asset)
+    if asset.features != 0:
+        collect_trades(asset, first)
 
 
 @kernel
@@ -99,7 +108,7 @@ def advance(sim: Record, steps: int) -> int:
         if what < 0:
             run.wanted = who
             run.reader = LOCAL_ROWS
-            return NEEDS_ROWS
+            return NEEDS_ROWS if asset_at(sim, who).packet_ns == UNKNOWN else DISORDERED
         until_ns = min(at_ns, run.last_ns)
         if until_ns >= run.until_ns:
             return RUNNING
@@ -133,7 +142,7 @@ def _next_local(sim: Record) -> tuple[int, int, int]:
     for i in range(sim.asset_count):
         packet_ns = asset_at(sim, i).packet_ns
         if packet_ns < at_ns:
-            if packet_ns == UNKNOWN:
+            if packet_ns < 0:
                 return -1, i, 0
             what, who, at_ns = _PACKET, i, packet_ns
     if run.heartbeat_ns < at_ns:
@@ -141,6 +150,17 @@ def _next_local(sim: Record) -> tuple[int, int, int]:
     if run.housekeeping_ns < at_ns:
         what, at_ns = _HOUSEKEEPING, run.housekeeping_ns
     return what, who, at_ns
+
+
+@kernel
+def next_ns(sim: Record) -> int:
+    """Return when the next thing happens on the algo's side or the tapes end; -1 if that depends on more rows."""
+    what, who, at_ns = _next_local(sim)
+    if what < 0:
+        sim.run.wanted = who
+        sim.run.reader = LOCAL_ROWS
+        return -1
+    return min(at_ns, sim.run.last_ns)  # type: ignore[no-any-return]
 
 
 @kernel
@@ -159,6 +179,8 @@ def _act_locally(sim: Record, what: int, who: int) -> bool:
         return call_on_message(sim, sim.mail_head - 1) and take_actions(sim, home, native.ON_MESSAGE, 1)
     if what == _HEARTBEAT:
         run.heartbeat_ns += _HEARTBEAT_NS
+        if home.features != 0:
+            show_features(sim, home)
         refresh_state(sim, symbol_at(sim, sim.primary))
         return call_with_state(sim, native.ON_HEARTBEAT) and take_actions(sim, home, native.ON_HEARTBEAT, 1)
     _keep_house(sim)
@@ -171,7 +193,11 @@ def _on_packet(sim: Record, asset: Record) -> bool:
     run, symbol = sim.run, symbol_of(sim, asset)
     run.event_row = asset.packet_row
     run.event_asset = asset.index
+    if asset.features != 0:
+        watch_packet(sim, asset)
     see_packet(sim, asset, symbol.symbol_id)
+    if run.heartbeat_ns == NEVER and get_word(sim.host, native.HAS_HEARTBEAT):
+        run.heartbeat_ns = run.now_ns + _HEARTBEAT_NS
     ok = True
     if asset.home:
         mid = seen_mid(asset)
@@ -181,10 +207,13 @@ def _on_packet(sim: Record, asset: Record) -> bool:
         if get_word(sim.host, native.HAS_BOOK):
             ok = call_on_book(sim, asset, symbol) and take_actions(sim, asset, native.ON_BOOK, 1)
     if ok and (symbol.assets > 1 or get_word(sim.host, native.HAS_BOOK) == 0) and get_word(sim.host, native.HAS_NBBO):
+        home = asset_at(sim, symbol.home)
         write_nbbo(sim, symbol, asset)
+        if home.features != 0:
+            show_features(sim, home)
         refresh_state(sim, symbol)
-        ok = call_on_nbbo(sim, symbol) and take_actions(sim, asset_at(sim, symbol.home), native.ON_NBBO, 1)
-    find_packet(asset)
+        ok = call_on_nbbo(sim, symbol) and take_actions(sim, home, native.ON_NBBO, 1)
+    _find_packet(asset)
     return ok
 
 
@@ -230,7 +259,7 @@ def _run_exchange(sim: Record, asset: Record, bound_ns: int, until_ns: int) -> i
                 run.wanted = asset.index
                 run.reader = TRADE_ROWS if trade else BOOK_ROWS
                 return NEEDS_ROWS
-            if asset.changes_tail - asset.changes_head >= asset.changes_room or asset.book.wants_care:
+            if asset.changes_tail + CHANGES_MARGIN - asset.changes_head > asset.changes_room or asset.book.wants_care:
                 return FULL
             run.now_ns = tape_ns
             if trade:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 import numpy as np
 
 from bundles.errors import InvalidInputError
+from evals.engine.impact import MIRROR_WORDS
 from evals.engine.latency import CONSTANT, LOGNORMAL, RECORDED
 from evals.engine.quantiles import lognormal
 from evals.engine.settings import QueueModel, ReplaySettings
@@ -146,6 +147,8 @@ def write_rules(
     rules["adverse_penalty_ppm"] = settings.maker_adverse_penalty_k_ppm
     rules["adverse_bias_ppm"] = settings.maker_adverse_bias_ppm
     asset["seed"] = seed_of(seed, instrument)
+    if settings.self_impact_enabled:
+        memory.keep(asset, "mirror", index, np.zeros(MIRROR_WORDS, np.int64))
     if settings.latency_model == "lognormal":
         memory.keep(asset, "quantiles", index, lognormal(settings.latency_sigma_ppm))
     if settings.latency_model == "recorded":

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from evals.engine import layout
+from evals.engine.adverse import note_quote, note_trade
 from evals.engine.arithmetic import muldiv, quote_notional
 from evals.engine.books import available, best_key, clear, left_at, mid_px, next_key, set_level, take_at
 from evals.engine.far import NO_KEY
-from evals.engine.kernel import kernel
+from evals.engine.impact import note_taken, publish_taken
+from evals.engine.kernel import inlined, kernel
 from evals.engine.layout import (
     AMENDED,
     BUY,
@@ -21,7 +23,7 @@ from evals.engine.layout import (
     Record,
 )
 from evals.engine.orders import acknowledge, answer, end, fill, reject, rest, unrest
-from evals.engine.queue import best_own_through, on_level, on_trade, queue_behind
+from evals.engine.queue import best_own_through, fill_size, on_level, on_trade, queue_behind
 from evals.engine.tables import change_at, order_at, slot_at, symbol_of
 from evals.market import schema
 from evals.wasm.abi import AMEND, CANCEL, FOK, IOC, MARKET, NEW, POST_ONLY
@@ -29,7 +31,7 @@ from evals.wasm.abi import AMEND, CANCEL, FOK, IOC, MARKET, NEW, POST_ONLY
 _CLEAR, _BID, _BUY_TRADE = schema.CLEAR, schema.BID, schema.BUY_TRADE
 
 
-@kernel
+@inlined
 def on_book_row(sim: Record, asset: Record, row: int, kind: int, px_1e9: int, sz_1e8: int) -> None:
     """Apply a row of the tape to the exchange's book, and send what changed in sight on its way to the algo."""
     book = asset.book
@@ -39,7 +41,7 @@ def on_book_row(sim: Record, asset: Record, row: int, kind: int, px_1e9: int, sz
         measure_presence(sim, asset)
         return
     side = kind - _BID
-    set_level(book, side, px_1e9, sz_1e8)
+    set_level(book, side, px_1e9, asset.book_tick, sz_1e8)
     moved = False
     if book.change != UNSEEN:
         _publish(asset, row, side, px_1e9, sz_1e8)
@@ -47,6 +49,8 @@ def on_book_row(sim: Record, asset: Record, row: int, kind: int, px_1e9: int, sz
         if moved:
             mid = mid_px(book)
             if mid > 0:
+                if asset.rules.adverse != 0:
+                    note_quote(sim, asset, mid)
                 asset.mid_1e9 = mid
     key = px_1e9 * (1 - 2 * side)
     if asset.low_key[side] <= key <= asset.high_key[side] or asset.high_key[1 - side] >= -key:
@@ -54,6 +58,8 @@ def on_book_row(sim: Record, asset: Record, row: int, kind: int, px_1e9: int, sz
         measure_presence(sim, asset)
     elif moved and (asset.resting_count > 0 or asset.quoting > 0):
         measure_presence(sim, asset)
+    if asset.taken_untold != 0:
+        publish_taken(asset, row)
 
 
 @kernel
@@ -67,9 +73,11 @@ def on_trade_row(sim: Record, asset: Record, kind: int, px_1e9: int, sz_1e8: int
     if asset.high_key[1 - aggressor] >= px_1e9 * (2 * aggressor - 1):
         on_trade(sim, asset, aggressor, px_1e9, sz_1e8)
         measure_presence(sim, asset)
+    if asset.rules.adverse != 0:
+        note_trade(sim, asset, aggressor, sz_1e8)
 
 
-@kernel
+@inlined
 def _publish(asset: Record, row: int, side: int, px_1e9: int, sz_1e8: int) -> None:
     """Put the book's last change on its way to the algo."""
     book = asset.book
@@ -190,7 +198,8 @@ def _conflict(sim: Record, asset: Record, side: int, order_type: int, limit_key:
             return layout.SELF_TRADE
     if order_type == POST_ONLY and available(asset.book, other, limit_key, 1) > 0:
         return layout.WOULD_CROSS
-    if order_type == FOK and available(asset.book, other, limit_key, qty_1e8) < qty_1e8:
+    enough_1e8 = qty_1e8 if asset.rules.partial_fills else 1
+    if order_type == FOK and available(asset.book, other, limit_key, enough_1e8) < enough_1e8:
         return layout.CANNOT_FILL
     return layout.NO_REASON
 
@@ -228,9 +237,11 @@ def _take(sim: Record, asset: Record, index: int, limit_key: int) -> None:
     key = best_key(asset.book, other)
     while key >= limit_key and slot.ex_filled_1e8 < slot.ex_qty_1e8:
         px_1e9 = key * (1 - 2 * other)
-        qty = min(left_at(asset.book, other, px_1e9), slot.ex_qty_1e8 - slot.ex_filled_1e8)
+        qty = fill_size(asset, slot, left_at(asset.book, other, px_1e9))
         if qty > 0:
-            take_at(asset.book, other, px_1e9, qty)
+            if asset.rules.partial_fills:
+                take_at(asset.book, other, px_1e9, qty)
+                note_taken(asset)
             fill(sim, asset, index, px_1e9, qty, TAKER, 0)
         key = next_key(asset.book, other, key)
 

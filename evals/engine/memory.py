@@ -88,7 +88,7 @@ class RunMemory:
             for name in ("requests", "answers"):
                 if asset[name]["tail"] + sweep > asset[name]["room"]:
                     self._new_queue(index, name, sweep)
-            if asset["changes_tail"] - asset["changes_head"] >= asset["changes_room"]:
+            if asset["changes_tail"] + layout.CHANGES_MARGIN - asset["changes_head"] > asset["changes_room"]:
                 self._double_changes(index)
             if asset["book"]["wants_care"]:
                 asset["book"]["wants_care"] = 0

@@ -9,14 +9,18 @@ traded there since the tape last set it, somebody cancelled; the models differ i
 * power and log families: both, in proportion to a function f of what stands ahead and behind. ``power`` and ``log``:
   f(behind) / (f(behind) + f(ahead)) is the share that cancels behind us; ``power_total`` and ``log_total``:
   f(behind) / f(behind + ahead); ``power_front``: 1 - f(ahead / (ahead + behind)). f is x^n, or ln(1 + x) with x in
-  whole units. These are the models of R. Cont's and L. Rigtorp's notes as hftbacktest's documentation names them.
+  whole units. These are hftbacktest's probability models. Its documentation names as the source of the first ones
+  E. Rigtorp, "Estimating order queue position" (2013), and question 3782 of Quantitative Finance Stack Exchange;
+  ``power_total``, ``log_total`` and ``power_front`` are its own variations.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from evals.engine.adverse import paid_px, passes_by
 from evals.engine.books import size_at, take_at
+from evals.engine.impact import note_taken
 from evals.engine.kernel import kernel
 from evals.engine.layout import BUY, CROSSED_BOOK, QUEUE_FRONT, SELL, TRADE_THROUGH, Record
 from evals.engine.orders import fill
@@ -48,7 +52,8 @@ def on_trade(sim: Record, asset: Record, aggressor: int, px_1e9: int, sz_1e8: in
     """Let a trade of the tape reach our orders on the side it took from."""
     side = SELL if aggressor == BUY else BUY
     symbol = symbol_of(sim, asset)
-    budget = _trade_through(sim, asset, side, px_1e9, sz_1e8)
+    missed = asset.rules.adverse != 0 and passes_by(sim, asset, aggressor, sz_1e8)
+    budget = sz_1e8 if missed else _trade_through(sim, asset, side, px_1e9, sz_1e8)
     own_filled, i = 0, 0
     while i < asset.resting_count:
         index = asset.resting[i]
@@ -59,11 +64,21 @@ def on_trade(sim: Record, asset: Record, aggressor: int, px_1e9: int, sz_1e8: in
         ahead = slot.queue_ahead_1e8
         slot.traded_1e8 += budget - own_filled
         slot.queue_ahead_1e8 = ahead - min(ahead, budget - own_filled)
-        qty = min(budget - own_filled - ahead, slot.ex_qty_1e8 - slot.ex_filled_1e8)
-        if qty > 0:
-            own_filled += qty
-            fill(sim, asset, index, px_1e9, qty, QUEUE_FRONT, ahead)
+        qty = fill_size(asset, slot, budget - own_filled - ahead)
+        if qty > 0 and not missed:
+            own_filled += qty if asset.rules.partial_fills else 0
+            fill(sim, asset, index, paid_px(asset, side, px_1e9), qty, QUEUE_FRONT, ahead)
             i -= 0 if slot.resting else 1
+
+
+@kernel
+def fill_size(asset: Record, slot: Record, reached_1e8: int) -> int:
+    """Return how much of an order is filled when so much reaches it: all of it if the exchange knows no partial fills.
+
+    Without partial fills what reaches one order is not used up by it, so it reaches the next one as well.
+    """
+    left = slot.ex_qty_1e8 - slot.ex_filled_1e8
+    return left if reached_1e8 > 0 and not asset.rules.partial_fills else min(reached_1e8, left)
 
 
 @kernel
@@ -75,9 +90,10 @@ def _trade_through(sim: Record, asset: Record, side: int, px_1e9: int, sz_1e8: i
         if index < 0:
             break
         slot = slot_at(symbol, index)
-        qty = min(sz_1e8, slot.ex_qty_1e8 - slot.ex_filled_1e8)
-        sz_1e8 -= qty
-        fill(sim, asset, index, slot.ex_px_1e9, qty, TRADE_THROUGH, slot.queue_ahead_1e8)
+        qty = fill_size(asset, slot, sz_1e8)
+        if asset.rules.partial_fills:
+            sz_1e8 -= qty
+        fill(sim, asset, index, paid_px(asset, side, slot.ex_px_1e9), qty, TRADE_THROUGH, slot.queue_ahead_1e8)
     return sz_1e8
 
 
@@ -94,16 +110,25 @@ def on_level(sim: Record, asset: Record, side: int, px_1e9: int, sz_1e8: int, be
         if slot.side == side and slot.ex_px_1e9 == px_1e9:
             slot.queue_ahead_1e8 = _ahead_after(asset.rules, slot, sz_1e8, before_1e8)
             slot.traded_1e8 = 0
-    came_1e8 = sz_1e8 - before_1e8
+    came_1e8, own_key = sz_1e8 - before_1e8, -px_1e9 * (1 - 2 * side)
+    if (
+        asset.rules.adverse != 0
+        and asset.high_key[1 - side] >= own_key
+        and came_1e8 > 0
+        and passes_by(sim, asset, side, came_1e8)
+    ):
+        return
     while came_1e8 > 0:
-        index = best_own_through(sim, asset, 1 - side, -px_1e9 * (1 - 2 * side))
+        index = best_own_through(sim, asset, 1 - side, own_key)
         if index < 0:
             break
         slot = slot_at(symbol, index)
-        qty = min(came_1e8, slot.ex_qty_1e8 - slot.ex_filled_1e8)
-        came_1e8 -= qty
-        take_at(asset.book, side, px_1e9, qty)
-        fill(sim, asset, index, slot.ex_px_1e9, qty, CROSSED_BOOK, slot.queue_ahead_1e8)
+        qty = fill_size(asset, slot, came_1e8)
+        if asset.rules.partial_fills:
+            came_1e8 -= qty
+            take_at(asset.book, side, px_1e9, qty)
+            note_taken(asset)
+        fill(sim, asset, index, paid_px(asset, 1 - side, slot.ex_px_1e9), qty, CROSSED_BOOK, slot.queue_ahead_1e8)
 
 
 @kernel

@@ -10,7 +10,8 @@ Both sequences are read where they lie, each by a reader of its own that skips t
 
 from __future__ import annotations
 
-from evals.engine.kernel import kernel
+from evals.engine.books import tick_of, want_level
+from evals.engine.kernel import inlined, kernel
 from evals.engine.layout import NEVER, Record
 from evals.engine.tables import byte_of, word_of
 from evals.market import schema
@@ -19,9 +20,10 @@ LATEST_NS = 10_000_000_000
 """The longest that a row may be under way; a row that is older by its own clock counts as this old."""
 
 _LAST, _BUY_TRADE, _SELL_TRADE = schema.LAST_OF_PACKET, schema.BUY_TRADE, schema.SELL_TRADE
+_BID = schema.BID
 
 
-@kernel
+@inlined
 def seek_book_row(asset: Record) -> None:
     """Find the next row that is not a trade, and when it happened; without one, before when none can have happened."""
     tape = asset.book_rows
@@ -33,6 +35,8 @@ def seek_book_row(asset: Record) -> None:
             asset.book_found = 1
             asset.book_ns = max(asset.book_ns, _happened_ns(tape, at))
             asset.exchange_ns = min(asset.book_ns, asset.trade_ns)
+            asset.book_tick = tick_of(asset.book, word_of(tape.px, at))
+            want_level(asset.book, kind - _BID, asset.book_tick)
             return
         tape.packet += byte_of(tape.flags, at) & _LAST
         at += 1
@@ -63,13 +67,13 @@ def seek_trade_row(asset: Record) -> None:
     asset.exchange_ns = min(asset.book_ns, asset.trade_ns)
 
 
-@kernel
+@inlined
 def happened_ns(exchange_ns: int, receive_ns: int) -> int:
     """Return when a row happened, other rows left aside."""
     return min(max(exchange_ns, receive_ns - LATEST_NS), receive_ns)
 
 
-@kernel
+@inlined
 def _happened_ns(tape: Record, at: int) -> int:
     return happened_ns(word_of(tape.exchange, at), word_of(tape.receive, at))
 
@@ -84,7 +88,7 @@ def _earliest_ns(tape: Record, latest_ns: int) -> int:
     return max(latest_ns, word_of(tape.receive, tape.end - 1) - LATEST_NS)
 
 
-@kernel
+@inlined
 def skip(tape: Record) -> int:
     """Step over the row that was found; return its position."""
     at = tape.at
@@ -93,7 +97,7 @@ def skip(tape: Record) -> int:
     return at  # type: ignore[no-any-return]
 
 
-@kernel
+@inlined
 def trade_is_next(asset: Record) -> bool:
     """Return whether the next row at the exchange is a trade, as far as is known."""
     if asset.trade_ns != asset.book_ns:

@@ -51,6 +51,8 @@ class ReplaySettings(Document):
     self_impact_enabled: bool = False
     """Whether the algo sees the book with its own orders in it and without what it took."""
     fuel_per_callback: Annotated[Int64, Field(gt=0, lt=2**53)] = 10_000_000
+    max_actions: Annotated[Int64, Field(gt=0, le=2**32)] = 50_000_000
+    """Actions after which a run ends: each is a row of the order log, which lies on a disk."""
     memory_limit_bytes: Annotated[int, Field(ge=2**20, le=2**30, multiple_of=65_536)] = 64 * 2**20
     capital_1e9: Annotated[Int64, Field(gt=0)] = 100_000_000_000_000
     equity_interval_ns: Annotated[Int64, Field(ge=1_000_000)] = 1_000_000_000

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,7 +14,7 @@ from bundles.mm_types import MmRiskLimits
 from evals.engine import layout, loop
 from evals.engine.books import move_window
 from evals.engine.feeding import Feed
-from evals.engine.layout import NEVER, Int64s
+from evals.engine.layout import NEVER, Int64s, Records
 from evals.engine.logs import RunLogs
 from evals.engine.markets import Market, Place, write_rules
 from evals.engine.memory import FUEL_BUCKETS, RunMemory
@@ -23,7 +22,8 @@ from evals.engine.settings import ReplaySettings
 from evals.errors import AlgoFailure, AlgoProtocolError, TapeError
 from evals.market.schema import Instrument
 from evals.wasm import abi, native
-from evals.wasm.host import Instance, Interrupted
+from evals.wasm.host import Instance
+from evals.wasm.watch import Interrupted, Watch
 
 STEPS_PER_SLICE: Final = 1_000_000
 """Loop steps between two returns to Python, for progress and Ctrl-C."""
@@ -51,6 +51,8 @@ class Outcome:
     first_ns: int
     last_ns: int
     """Rows and packets read, first and last receive time."""
+    mail: dict[str, int]
+    """Messages from other instances: how many were ``received``, and how many ``missed`` since the run was over."""
 
 
 class Simulation:
@@ -71,7 +73,11 @@ class Simulation:
         logs: RunLogs,
         trace: Int64s | None = None,
     ) -> None:
-        self._instance = instance
+        self.instance = instance
+        self._failure: AlgoFailure | None = None
+        self._run_s = 0.0
+        self._over = False
+        self._received = self._missed = 0
         self._settings = settings
         self.memory = RunMemory(len(market.symbols), len(market.assets), logs)
         self._set_up(market, risk, seed, trace)
@@ -91,67 +97,119 @@ class Simulation:
         return min(feed.first_ns for feed in self._feeds)
 
     def run(self, progress: Callable[[int], None] | None = None) -> Outcome:
-        """Run to the end of the tapes; ``progress`` is told how many rows were read so far."""
-        failure: AlgoFailure | None = None
-        interrupted = False
-        net = threading.Timer(self._settings.wall_clock_limit_s, self._instance.interrupt)
-        net.daemon = True
-        started = time.perf_counter()
-        net.start()
-        sim = self.memory.sim
+        """Run to the end of the tapes; ``progress`` is told how many rows were read so far.
+
+        Raises:
+            KeyboardInterrupt: at Ctrl-C.
+
+        """
         try:
-            loop.start(sim)
-            self.drive(progress)
-            self.memory.make_room()
-            if not loop.finish(sim):
-                failure = self._failure()
+            with Watch(self._settings.wall_clock_limit_s, self.instance.interrupt):
+                self.start()
+                self.advance(NEVER, progress)
+                self.finish()
         except Interrupted:
-            interrupted = True
+            return self.outcome(interrupted=True)
+        return self.outcome()
+
+    def start(self) -> None:
+        """Set the clocks."""
+        loop.start(self.memory.sim)
+
+    def advance(self, until_ns: int, progress: Callable[[int], None] | None = None) -> bool:
+        """Go on until nothing happens before a time; False if the tapes ended or the algo broke."""
+        sim = self.memory.sim
+        sim["run"]["until_ns"] = until_ns
+        started = time.perf_counter()
+        try:
+            while True:
+                why = loop.advance(sim, STEPS_PER_SLICE)
+                if why == layout.FULL:
+                    self.memory.make_room()
+                elif why == layout.NEEDS_ROWS:
+                    self._hand_over()
+                elif why == layout.DISORDERED:
+                    row = int(self.memory.assets[sim["run"]["wanted"]]["packet_row"])
+                    raise TapeError(
+                        f"Row {row} was received before the row above it. Import the data again: "
+                        "a tape is in receive order."
+                    )
+                elif why != layout.RUNNING:
+                    return False
+                elif until_ns < NEVER and self.next_ns() >= until_ns:
+                    return True
+                elif progress is not None:
+                    progress(sum(feed.rows for feed in self._feeds))
         finally:
-            net.cancel()
+            self._run_s += time.perf_counter() - started
+
+    def next_ns(self) -> int:
+        """Return when the next thing happens on the algo's side, or when the tapes end."""
+        sim = self.memory.sim
+        while (at_ns := loop.next_ns(sim)) < 0:
+            self._hand_over()
+        return int(at_ns)
+
+    def finish(self) -> None:
+        """Call on_shutdown and close the books of the run."""
+        started = time.perf_counter()
+        self.memory.make_room()
+        if not loop.finish(self.memory.sim):
+            self._failure = self._why_it_failed()
+        self._run_s += time.perf_counter() - started
+        self._over = True
+
+    def deliver(self, mail: Records) -> None:
+        """Take messages, rows of MAIL in order of their time; who is over or has no on_message misses them."""
+        if self._over or not self.instance.takes_messages:
+            self._missed += len(mail)
+            return
+        sim = self.memory.sim
+        head, tail = int(sim["mail_head"]), int(sim["mail_tail"])
+        waiting = np.concatenate([self.memory.tables["mail"][head:tail], mail])
+        self._received += head
+        self.memory.attach("mail", waiting)
+        sim["mail_head"], sim["mail_tail"] = 0, len(waiting)
+
+    def outcome(self, *, interrupted: bool = False) -> Outcome:
+        """Return what the run leaves behind; it is over."""
         self.memory.flush()
+        head, tail = (self.memory.sim[name] for name in ("mail_head", "mail_tail"))
         return Outcome(
-            failure=failure,
+            failure=self._failure,
             interrupted=interrupted,
-            run_s=time.perf_counter() - started,
-            run=sim.copy()["run"],
+            run_s=self._run_s,
+            run=self.memory.sim.copy()["run"],
             symbols=self.memory.symbols.copy(),
             assets=self.memory.assets.copy(),
             fuel_counts=self.memory.tables["fuel_counts"],
             rows=sum(feed.rows for feed in self._feeds),
-            packets=sum(feed.packets for feed in self._feeds),
+            packets=int(self.memory.assets["local_rows"]["packet"].sum()),
             first_ns=min(feed.first_ns for feed in self._feeds),
             last_ns=max(feed.last_ns for feed in self._feeds),
+            mail={"received": self._received + int(head), "missed": self._missed + int(tail - head)},
         )
 
-    def drive(self, progress: Callable[[int], None] | None) -> None:
-        """Advance until the tapes end or the algo breaks."""
-        sim = self.memory.sim
-        while True:
-            why = loop.advance(sim, STEPS_PER_SLICE)
-            if why == layout.FULL:
-                self.memory.make_room()
-            elif why == layout.NEEDS_ROWS:
-                self._feeds[sim["run"]["wanted"]].hand_over(int(sim["run"]["reader"]))
-                if all(feed.exhausted for feed in self._feeds):
-                    sim["run"]["last_ns"] = max(feed.last_ns for feed in self._feeds)
-            elif why != layout.RUNNING:
-                return
-            elif progress is not None:
-                progress(sum(feed.rows for feed in self._feeds))
+    def _hand_over(self) -> None:
+        """Give the reader that the loop stopped for more rows."""
+        run = self.memory.sim["run"]
+        self._feeds[run["wanted"]].hand_over(int(run["reader"]))
+        if all(feed.exhausted for feed in self._feeds):
+            run["last_ns"] = max(feed.last_ns for feed in self._feeds)
 
     def _set_up(self, market: Market, risk: MmRiskLimits, seed: int, trace: Int64s | None) -> None:
-        memory, instance, settings = self.memory, self._instance, self._settings
+        memory, instance, settings = self.memory, self.instance, self._settings
         sim = memory.sim
         sim["run"]["last_ns"] = sim["run"]["until_ns"] = NEVER
         sim["run"]["housekeeping_ns"] = NEVER
         sim["equity_interval_ns"] = settings.equity_interval_ns
         sim["fuel_per_callback"] = settings.fuel_per_callback
+        sim["orders_limit"] = settings.max_actions
         sim["primary"] = market.primary
         sim["words"], sim["host"], sim["log"] = (
             instance.words.ctypes.data,
             instance.host.ctypes.data,
-            instance.log.ctypes.data,
+            instance.outgoing.words.ctypes.data,
         )
         for index, place in enumerate(market.assets):
             asset = memory.assets[index]
@@ -161,6 +219,8 @@ class Simulation:
             asset["book"]["tick_size_1e9"] = place.instrument.tick_size_1e9
             asset["book"]["ticks_per_1e9"] = 1.0 / place.instrument.tick_size_1e9
             write_rules(memory, index, place, settings, seed, trace)
+            if place.home and instance.facts.reads_features:
+                memory.keep(asset, "features", index, np.zeros(1, layout.FEATURES))
         for index, symbol in enumerate(market.symbols):
             record = memory.symbols[index]
             record["symbol_id"], record["home"] = symbol.symbol_id, symbol.home
@@ -175,7 +235,7 @@ class Simulation:
             record["order_times_room"] = len(ring)
             _write_facts(instance.state(index), market.assets[symbol.home], symbol.symbol_id, risk)
 
-    def _failure(self) -> AlgoFailure:
+    def _why_it_failed(self) -> AlgoFailure:
         run = self.memory.sim["run"]
         callback = native.CALLBACKS[int(run["failed_callback"])]
         place: dict[str, Any] = {
@@ -192,14 +252,20 @@ class Simulation:
             )
         if code == layout.UNKNOWN_ACTION:
             return AlgoProtocolError(f"The algo returned an action of the unknown kind {value}", **place)
-        return self._instance.failure(code, callback, int(run["event_row"]), int(run["failed_fuel"]))
+        if code == layout.LOG_FULL:
+            return AlgoProtocolError(
+                f"The algo has sent {value:,} actions, as many as a run keeps. Raise max_actions in the settings if it "
+                "is meant to",
+                **place,
+            )
+        return self.instance.failure(code, callback, int(run["event_row"]), int(run["failed_fuel"]))
 
 
-def nothing_happened(failure: AlgoFailure) -> Outcome:
-    """Return the outcome of an algo that broke before the first event."""
+def nothing_happened(failure: AlgoFailure | None) -> Outcome:
+    """Return the outcome of an algo that broke before the first event; without a failure, its time was up by then."""
     return Outcome(
         failure=failure,
-        interrupted=False,
+        interrupted=failure is None,
         run_s=0.0,
         run=np.zeros(1, layout.RUN)[0],
         symbols=np.zeros(1, layout.SYMBOL),
@@ -209,6 +275,7 @@ def nothing_happened(failure: AlgoFailure) -> Outcome:
         packets=0,
         first_ns=0,
         last_ns=0,
+        mail={"received": 0, "missed": 0},
     )
 
 
@@ -220,6 +287,7 @@ def _compile(memory: RunMemory) -> None:
     kernels: tuple[tuple[Any, tuple[Any, ...]], ...] = (
         (loop.start, (sim,)),
         (loop.advance, (sim, word)),
+        (loop.next_ns, (sim,)),
         (loop.finish, (sim,)),
         (loop.hand_over, (asset, word)),
         (move_window, (book, word)),

@@ -16,8 +16,9 @@ from numba import extending, types
 from numba.np.numpy_support import from_dtype
 
 from evals.engine import layout
-from evals.engine.kernel import kernel
+from evals.engine.kernel import inlined, kernel
 from evals.engine.layout import Record
+from evals.wasm import abi
 
 _WORD = ir.IntType(64)
 intrinsic: Any = extending.intrinsic
@@ -50,6 +51,7 @@ change_at = _rows_of(layout.CHANGE)
 far_level = _rows_of(layout.FAR_LEVEL)
 mail_at = _rows_of(layout.MAIL)
 features_at = _rows_of(layout.FEATURES)
+nbbo_at = _rows_of(abi.NBBO)
 
 
 @intrinsic
@@ -101,6 +103,18 @@ def get_byte(_typing_context, address):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
+def set_byte(_typing_context, address, value):  # type: ignore[no-untyped-def]
+    """Write a byte."""
+
+    def emit(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        byte = builder.trunc(values[1], ir.IntType(8))
+        builder.store(byte, builder.inttoptr(values[0], ir.IntType(8).as_pointer()))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), emit
+
+
+@intrinsic
 def highest_bit(_typing_context, word):  # type: ignore[no-untyped-def]
     """Return the number of the highest bit that is set in a word that is not 0."""
 
@@ -111,28 +125,45 @@ def highest_bit(_typing_context, word):  # type: ignore[no-untyped-def]
     return types.int64(types.int64), emit
 
 
-@kernel
+@inlined
 def asset_at(sim: Record, index: int) -> Record:
     """Return an asset."""
     return asset_at_address(sim.assets, index)
 
 
-@kernel
+@inlined
 def symbol_at(sim: Record, index: int) -> Record:
     """Return a symbol."""
     return symbol_at_address(sim.symbols, index)
 
 
-@kernel
+@inlined
 def symbol_of(sim: Record, asset: Record) -> Record:
     """Return the symbol of an asset."""
     return symbol_at_address(sim.symbols, asset.symbol)
 
 
-@kernel
+@inlined
 def slot_at(symbol: Record, index: int) -> Record:
     """Return one of a symbol's 32 order slots."""
     return _slot(symbol.slots, index)
+
+
+@intrinsic
+def prefetch(_typing_context, address):  # type: ignore[no-untyped-def]
+    """Ask for a cache line that is going to be written."""
+
+    def emit(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        pointer, small = ir.IntType(8).as_pointer(), ir.IntType(32)
+        function = builder.module.declare_intrinsic(
+            "llvm.prefetch", [pointer], ir.FunctionType(ir.VoidType(), [pointer, small, small, small])
+        )
+        # For writing, to be kept in every cache, data.
+        options = [ir.Constant(small, value) for value in (1, 3, 1)]
+        builder.call(function, [builder.inttoptr(values[0], pointer), *options])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), emit
 
 
 @kernel
@@ -153,13 +184,13 @@ def sample_at(sim: Record, row: int) -> Record:
     return _sample(sim.equity, row - sim.equity_first)
 
 
-@kernel
+@inlined
 def word_of(column: Record, row: int) -> int:
     """Return a 64-bit value of a column."""
     return get_word(column.at + row * column.step, 0)  # type: ignore[no-any-return]
 
 
-@kernel
+@inlined
 def byte_of(column: Record, row: int) -> int:
     """Return a byte of a column."""
     return get_byte(column.at + row * column.step)  # type: ignore[no-any-return]

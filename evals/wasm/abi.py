@@ -90,7 +90,7 @@ ALGO_STATE: Final = np.dtype(
         ("mesh_pad", "u1", 7),
         ("mesh_peers", "<u8", MAX_MESH_PEERS),
         ("symbol_id", "<u2"),
-        ("symbol_pad", "u1", 6),
+        ("sym_pad", "u1", 6),
         ("symbol_name", "u1", SYMBOL_NAME_BYTES),
     ]
 )
@@ -129,14 +129,48 @@ WASM_ACTIONS: Final = np.dtype([("count", "<u4"), ("pad", "<u4"), ("actions", AC
 
 ONLINE_FEATURES_AT: Final = 0x1A000
 ONLINE_FEATURES: Final = np.dtype(
-    {
-        "names": ["version", "flags", "microprice_1e9", "depth_imbalance_1e4", "feature_ts_ns"],
-        "formats": ["<u2", "<u2", "<u8", "<i2", "<u8"],
-        "offsets": [0, 2, 8, 70, 112],
-        "itemsize": 256,
-    }
+    [
+        ("version", "<u2"),
+        ("flags", "<u2"),
+        ("pad0", "u1", 4),
+        ("microprice_1e9", "<u8"),
+        ("ofi_1level_1e8", "<i8"),
+        ("ofi_5level_1e8", "<i8"),
+        ("mlofi_10_1e8", "<i8"),
+        ("ofi_ewma_1e6", "<i8"),
+        ("trade_sign_imbalance_1e6", "<i8"),
+        ("trade_arrival_rate_1e3", "<u4"),
+        ("vpin_1e4", "<u2"),
+        ("pad1", "<u2"),
+        ("spread_regime", "u1"),
+        ("pad2a", "u1"),
+        ("spread_zscore_1e3", "<i2"),
+        ("cancel_rate_1e4", "<u2"),
+        ("depth_imbalance_1e4", "<i2"),
+        ("rv_1m_bps", "<u4"),
+        ("rv_5m_bps", "<u4"),
+        ("rv_1h_bps", "<u4"),
+        ("pad3", "<u4"),
+        ("pred_dir_up_1e4", "<u2"),
+        ("pred_dir_flat_1e4", "<u2"),
+        ("pred_dir_down_1e4", "<u2"),
+        ("pred_stress_normal_1e4", "<u2"),
+        ("pred_stress_widening_1e4", "<u2"),
+        ("pred_stress_crisis_1e4", "<u2"),
+        ("pred_toxic_1e4", "<u2"),
+        ("prediction_age_ms", "<u2"),
+        ("fill_prob_bid_1e4", "<u2"),
+        ("fill_prob_ask_1e4", "<u2"),
+        ("queue_decay_rate_1e4", "<u2"),
+        ("fill_pad", "<u2"),
+        ("feature_ts_ns", "<u8"),
+        ("reserved", "u1", 136),
+    ]
 )
-"""The fields that this host fills; the others stay zero, which the SDK documents as their neutral value."""
+"""What each field means here: `docs/features.md`."""
+
+VPIN_VALID: Final = 1
+"""Bit of ``ONLINE_FEATURES.flags``."""
 
 CONFIG_REGION_AT: Final = 0x24000
 CONFIG_REGION: Final = np.dtype(
@@ -155,18 +189,32 @@ MAX_VENUES: Final = 20
 VENUE_BOOKS_AT: Final = 0x10000
 """Where SDK 0.3 reads the venues' books; SDK 0.4 is handed the address."""
 
+VENUE_BOOKS_0_3: Final = np.dtype(
+    [
+        ("merged", L2_BOOK),
+        ("book_ct", "u1"),
+        ("pad", "u1", 7),
+        ("venue_ids", "u1", MAX_VENUES),
+        ("gap", "u1", 4),
+        ("books", L2_BOOK, MAX_VENUES),
+    ]
+)
+"""What `export_multi_venue_algo!` of SDK 0.3 reads: 13,808 bytes. The ``gap`` aligns what follows."""
+
 VENUE_BOOKS: Final = np.dtype(
     [
         ("merged", L2_BOOK),
         ("book_ct", "u1"),
-        ("pad0", "u1"),
+        ("gap0", "u1"),
         ("symbol_id", "<u2"),
-        ("pad", "u1", 4),
+        ("pad", "u1", 5),
         ("venue_ids", "u1", MAX_VENUES),
         ("venue_region_ids", "u1", MAX_VENUES),
+        ("gap1", "u1", 7),
         ("books", L2_BOOK, MAX_VENUES),
     ]
 )
+"""What SDK 0.4 reads: 13,832 bytes."""
 
 NBBO: Final = np.dtype(
     [
@@ -180,7 +228,7 @@ NBBO: Final = np.dtype(
         ("symbol_id", "u1"),
         ("sequence", "<u4"),
         ("venue_ids", "u1", MAX_VENUES),
-        ("pad0", "u1", 4),
+        ("gap0", "u1", 4),
         ("venue_bid_px", "<u8", MAX_VENUES),
         ("venue_ask_px", "<u8", MAX_VENUES),
         ("venue_bid_sz", "<u4", MAX_VENUES),
@@ -188,9 +236,14 @@ NBBO: Final = np.dtype(
         ("venue_update_ms", "<u2", MAX_VENUES),
         ("recv_ns", "<u8"),
         ("venue_region_ids", "u1", MAX_VENUES),
-        ("pad1", "u1", 4),
+        ("gap1", "u1", 4),
     ]
 )
+"""What SDK 0.4 reads: 616 bytes. SDK 0.3 reads the first 592, and ``symbol_id`` is padding to it."""
+
+UNKNOWN_REGION: Final = 255
+STALE_MS: Final = 65_535
+"""``NBBO.venue_update_ms`` of a venue that has not been heard of for so long, or never."""
 
 VENUE_IDS: Final = {
     "kraken": 1,
@@ -215,9 +268,18 @@ VENUE_IDS: Final = {
 
 MAX_MESSAGE_BYTES: Final = 256
 MESH_TABLE_AT: Final = 0x24200
-MESH_TABLE_BYTES: Final = 32 + 8 + 8 + MAX_MESH_PEERS * 40
-FIXED_REGIONS_FROM: Final = 0x10000
-FIXED_REGIONS_END: Final = MESH_TABLE_AT + MESH_TABLE_BYTES
+MAX_LABEL_BYTES: Final = 32
+MESH_TABLE: Final = np.dtype(
+    [
+        ("self_label", f"S{MAX_LABEL_BYTES}"),
+        ("self_mesh_id", "<u8"),
+        ("peer_count", "u1"),
+        ("pad", "u1", 7),
+        ("peers", [("label", f"S{MAX_LABEL_BYTES}"), ("mesh_id", "<u8")], MAX_MESH_PEERS),
+    ]
+)
+FIXED_REGIONS_FROM: Final = VENUE_BOOKS_AT
+FIXED_REGIONS_END: Final = MESH_TABLE_AT + MESH_TABLE.itemsize
 """The addresses at which 0.3.2 and 0.4.0 algos read what is not passed by pointer."""
 
 NEW, CANCEL, AMEND, INTENT = 0, 1, 2, 3
@@ -267,8 +329,15 @@ COMMON_EXPORTS: Final[dict[str, Signature]] = {
 }
 """Exports that every version has, with parameters and results."""
 
-BOOK_EXPORTS: Final[dict[str, dict[str, Signature]]] = {
+MULTI_VENUE: Final = "0.3.2 multi-venue"
+"""The form of a module made by `export_multi_venue_algo!` of SDK 0.3."""
+
+FORM_EXPORTS: Final[dict[str, dict[str, Signature]]] = {
     "0.1.0": {"algo_on_book": ((I32, I32), (I32,))},
+    MULTI_VENUE: {
+        "algo_on_nbbo": ((I32, I32, I32), (I32,)),
+        "algo_on_book": ((I32, I32), (I32,)),
+    },
     "0.3.2": {
         "algo_on_book_v3": ((I32, I32), (I32,)),
         "algo_on_book": ((I32, I32), (I32,)),
@@ -281,7 +350,11 @@ BOOK_EXPORTS: Final[dict[str, dict[str, Signature]]] = {
         "algo_on_message": ((I64, I32, I32, I32), (I32,)),
     },
 }
-"""Exports that tell the versions apart."""
+"""Exports that tell the forms of a module apart; a form begins with the SDK's version. `export_algo!` of SDK 0.3 makes
+the same exports as 0.1.0's. The ``algo_on_book`` of both other forms of 0.3 is an empty stub."""
+
+LARGEST_ACTION_KIND: Final = {"0.1.0": AMEND, MULTI_VENUE: AMEND, "0.3.2": AMEND, "0.4.0": INTENT}
+"""The highest ``is_cancel`` that a form's SDK writes; 0.1.0's has no amend, but SDK 0.3 in the same form does."""
 
 IMPORTS: Final[dict[tuple[str, str], Signature]] = {
     ("env", "host_log_impl"): ((I32, I32, I32), ()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,26 +13,50 @@ from evals.wasm import abi
 from evals.wasm.sections import Sections, read_sections
 
 PAGE_BYTES: Final = 65_536
+_FEATURES_NAMED: Final = re.compile(rb"[\x80-\xff][\xc0\xc1](?:\x06|\x86\x80*\x00)|[\x00-\xff]\xa0\x01\x00")
+"""The address of a byte of OnlineFeatures (0x1A000 to 0x1A0FF) as LEB128, padded or not, and as a word of data."""
+
 _TOLD_CHARACTERS: Final = 200
 
 
 @dataclass(frozen=True)
 class ModuleFacts:
-    """What a module is: its SDK interface version, exported functions and imported functions."""
+    """What a module is: its form (see `abi.FORM_EXPORTS`), exported and imported functions, and what it can see."""
 
-    abi: str
+    form: str
     exports: tuple[str, ...]
     imports: tuple[str, ...]
+    names_features: bool
+    """Whether the address of the online features occurs anywhere in the module's bytes."""
+
+    @property
+    def abi(self) -> str:
+        """Version of the SDK interface."""
+        return self.form.split(maxsplit=1)[0]
 
     @property
     def book_export(self) -> str:
-        """Name of the export that takes book updates."""
-        return "algo_on_book" if self.abi == "0.1.0" else "algo_on_book_v3"
+        """Name of the export that takes book updates; a multi-venue algo of SDK 0.3 does not have it."""
+        return "algo_on_book" if self.form == "0.1.0" else "algo_on_book_v3"
+
+    @property
+    def largest_action_kind(self) -> int:
+        """The highest kind of action that the algo may return."""
+        return abi.LARGEST_ACTION_KIND[self.form]
 
     @property
     def reads_fixed_regions(self) -> bool:
         """Whether the algo reads features and configuration at fixed addresses."""
-        return self.abi != "0.1.0"
+        return self.form != "0.1.0"
+
+    @property
+    def reads_features(self) -> bool:
+        """Whether the algo can read the online features: it is handed them, and its code names their address.
+
+        A compiler writes the address as a constant or as the offset of a load, in LEB128 both. A match by chance costs
+        time only; an algo that computes the address from other numbers finds version 1 and zeros.
+        """
+        return self.reads_fixed_regions and self.names_features
 
 
 def new_engine() -> wasmtime.Engine:
@@ -90,13 +115,18 @@ def load_module(engine: wasmtime.Engine, wasm: bytes) -> tuple[wasmtime.Module, 
         ) from error
     imports = _check_imports(module)
     exports = {e.name: _signature(e.type) for e in module.exports if isinstance(e.type, wasmtime.FuncType)}
-    version = _tell_version(exports)
-    _check_exports(version, exports)
+    form = _tell_form(exports)
+    _check_exports(form, exports)
     if not any(e.name == "memory" and isinstance(e.type, wasmtime.MemoryType) for e in module.exports):
         raise InvalidModuleError(
             "The module does not export its memory as 'memory'. Build it as a cdylib; rustc exports it then."
         )
-    facts = ModuleFacts(abi=version, exports=tuple(sorted(exports)), imports=imports)
+    facts = ModuleFacts(
+        form=form,
+        exports=tuple(sorted(exports)),
+        imports=imports,
+        names_features=_FEATURES_NAMED.search(wasm) is not None,
+    )
     if facts.reads_fixed_regions:
         _check_room_for_fixed_regions(sections)
     return module, facts
@@ -142,35 +172,33 @@ def _check_imports(module: wasmtime.Module) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def _tell_version(exports: dict[str, abi.Signature]) -> str:
+def _tell_form(exports: dict[str, abi.Signature]) -> str:
     if "algo_on_message" in exports:
         return "0.4.0"
     if "algo_on_book_v3" in exports:
         return "0.3.2"
     if "algo_on_nbbo" in exports:
-        raise InvalidModuleError(
-            "The module exports algo_on_nbbo but neither algo_on_book_v3 nor algo_on_message: "
-            "the multi-venue form of SDK 0.3 is not supported. Build it with sequence-algo-sdk 0.4.0 and export_algo!."
-        )
+        return abi.MULTI_VENUE
     if "algo_on_book" in exports:
         return "0.1.0"
     raise InvalidModuleError(
-        "The module exports neither algo_on_book (SDK 0.1) nor algo_on_book_v3 (SDK 0.3 and 0.4). "
-        "Call export_algo! in the crate and build it as a cdylib."
+        "The module exports neither algo_on_book (SDK 0.1), algo_on_book_v3 (SDK 0.3 and 0.4) nor algo_on_nbbo (SDK "
+        "0.3, several venues). Call export_algo! in the crate and build it as a cdylib."
     )
 
 
-def _check_exports(version: str, exports: dict[str, abi.Signature]) -> None:
-    for name, expected in {**abi.BOOK_EXPORTS[version], **abi.COMMON_EXPORTS}.items():
+def _check_exports(form: str, exports: dict[str, abi.Signature]) -> None:
+    macro = "export_multi_venue_algo!" if form == abi.MULTI_VENUE else "export_algo!"
+    for name, expected in {**abi.FORM_EXPORTS[form], **abi.COMMON_EXPORTS}.items():
         if name not in exports:
             raise InvalidModuleError(
-                f"The module does not export {name}, which SDK {version} always does. "
-                "Build it with export_algo! of that version."
+                f"The module does not export {name}, which SDK {form} always does. "
+                f"Build it with {macro} of that version."
             )
         if exports[name] != expected:
             raise InvalidModuleError(
-                f"The export {name} has the type {_show(exports[name])}; SDK {version} has {_show(expected)}. "
-                "Build it with export_algo! of that version."
+                f"The export {name} has the type {_show(exports[name])}; SDK {form} has {_show(expected)}. "
+                f"Build it with {macro} of that version."
             )
 
 

@@ -16,6 +16,7 @@ from numba import cfunc, types
 from evals.engine.kernel import kernel
 from evals.engine.layout import HOST_ERROR, NO_FAILURE, TRAPPED
 from evals.engine.tables import get_word, intrinsic, set_word
+from evals.wasm.abi import MAX_MESH_PEERS, MAX_MESSAGE_BYTES
 
 # Addresses of C functions and objects.
 CONTEXT, CALL, SET_FUEL, GET_FUEL, MEMORY_SIZE, MEMORY = range(6)
@@ -36,19 +37,30 @@ PLAIN: Final = 24
 # Written by the library or the call.
 TRAP, FUEL_LEFT, ERROR = 25, 26, 27
 VALUES: Final = 28
-HOST_WORDS: Final = 36
+# The size of the guest's memory, where the plain path writes it.
+MEMORY_BYTES: Final = 36
+HOST_WORDS: Final = 40
 
-# Header of the log ring.
+# What the algo says to the outside: header, log lines, messages.
 LOG_CONTEXT, LOG_MEMORY, LOG_MEMORY_SIZE, LOG_BASE, LOG_NEW_TRAP, LOG_TRAP_TEXT, LOG_TRAP_BYTES, LOG_NOW, LOG_COUNT = (
     range(9)
 )
-LOG_HEADER: Final = 16
-LOG_LINES: Final = 1024
+# Messages: how many were kept, and how many were dropped and why.
+SENT, TOO_LONG, OUT_OF_RANGE, UNKNOWN_RECEIVER, FLOOD = range(9, 14)
+MESH_LATENCY, PEER_COUNT, PEERS = 14, 15, 16
+LOG_HEADER: Final = PEERS + MAX_MESH_PEERS
+LOG_FIRST_LINES: Final = 64
+LOG_LAST_LINES: Final = 1024
 LOG_TEXT_BYTES: Final = 256
 LOG_LINE_WORDS: Final = 2 + LOG_TEXT_BYTES // 8
-LOG_WORDS: Final = LOG_HEADER + LOG_LINES * LOG_LINE_WORDS
+OUTBOX: Final = LOG_HEADER + (LOG_FIRST_LINES + LOG_LAST_LINES) * LOG_LINE_WORDS
+OUTBOX_ROOM: Final = 1024
+"""Messages of one sender that may be under way; more are dropped, so whoever drains the ring once a latency misses
+none."""
+OUTBOX_ROW_WORDS: Final = 3 + MAX_MESSAGE_BYTES // 8
+LOG_WORDS: Final = OUTBOX + OUTBOX_ROOM * OUTBOX_ROW_WORDS
 
-_LARGEST_LOG_TEXT = 1 << 20
+LARGEST_LOG_TEXT: Final = 1 << 20
 _array_at: Any = numba.carray  # type: ignore[attr-defined]
 
 
@@ -75,6 +87,12 @@ def call2(typing_context, address, a, b):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
+def call3(typing_context, address, a, b, c):  # type: ignore[no-untyped-def]
+    """Call a C function of three arguments."""
+    return _call_of(3)(typing_context, address, a, b, c)
+
+
+@intrinsic
 def call5(typing_context, address, a, b, c, d, e):  # type: ignore[no-untyped-def]
     """Call a C function of five arguments."""
     return _call_of(5)(typing_context, address, a, b, c, d, e)
@@ -97,6 +115,10 @@ def call_guest(host: int, callback: int, arguments: int, fuel: int) -> int:
     Fuel is set before and read after, so the limit and the cost are per callback. The result, if any, is in the first
     value word.
     """
+    plain = get_word(host, PLAIN)
+    if plain != 0:
+        answer = call3(plain, callback, arguments, fuel)
+        return HOST_ERROR if answer == 0 else answer - 1
     context = get_word(host, CONTEXT)
     set_word(host, TRAP, 0)
     error = call2(get_word(host, SET_FUEL), context, fuel)
@@ -113,7 +135,18 @@ def call_guest(host: int, callback: int, arguments: int, fuel: int) -> int:
 @kernel
 def memory_bytes(host: int) -> int:
     """Return the current size of the guest's memory."""
+    if get_word(host, PLAIN) != 0:
+        return get_word(host, MEMORY_BYTES)  # type: ignore[no-any-return]
     return call2(get_word(host, MEMORY_SIZE), get_word(host, CONTEXT), get_word(host, MEMORY))  # type: ignore[no-any-return]
+
+
+@kernel
+def log_line(number: int) -> int:
+    """Return where a log line goes: the first ones stay, the last ones go round a ring."""
+    if number < LOG_FIRST_LINES:
+        return LOG_HEADER + number * LOG_LINE_WORDS
+    ring = LOG_HEADER + LOG_FIRST_LINES * LOG_LINE_WORDS
+    return ring + (number - LOG_FIRST_LINES) % LOG_LAST_LINES * LOG_LINE_WORDS
 
 
 def _log(environment, _caller, values, _count):  # type: ignore[no-untyped-def]
@@ -125,10 +158,10 @@ def _log(environment, _caller, values, _count):  # type: ignore[no-untyped-def]
     length = arguments[4] & 0xFFFFFFFF
     if (
         at + length > call2(header[LOG_MEMORY_SIZE], header[LOG_CONTEXT], header[LOG_MEMORY])
-        or length > _LARGEST_LOG_TEXT
+        or length > LARGEST_LOG_TEXT
     ):
         return call2(header[LOG_NEW_TRAP], header[LOG_TRAP_TEXT], header[LOG_TRAP_BYTES])
-    line = LOG_HEADER + (header[LOG_COUNT] % LOG_LINES) * LOG_LINE_WORDS
+    line = log_line(header[LOG_COUNT])
     header[LOG_COUNT] += 1
     kept = min(length, LOG_TEXT_BYTES)
     header[line] = header[LOG_NOW]
@@ -141,8 +174,35 @@ def _log(environment, _caller, values, _count):  # type: ignore[no-untyped-def]
     return np.int64(0)
 
 
-def _send(_environment, _caller, _values, _count):  # type: ignore[no-untyped-def]
-    """Drop a mesh message: an algo that is judged alone has no peers."""
+def _send(environment, _caller, values, _count):  # type: ignore[no-untyped-def]
+    """Put a message of the guest into its outbox, or count why not: what it says about others never ends a run."""
+    header = _array_at(environment, (LOG_WORDS,), np.int64)
+    arguments = _array_at(values, (6,), np.int64)
+    at = arguments[2] & 0xFFFFFFFF
+    length = arguments[4] & 0xFFFFFFFF
+    known = False
+    for peer in range(header[PEER_COUNT]):
+        known |= header[PEERS + peer] == arguments[0]
+    row = OUTBOX + header[SENT] % OUTBOX_ROOM * OUTBOX_ROW_WORDS
+    if length > MAX_MESSAGE_BYTES:
+        header[TOO_LONG] += 1
+    elif at + length > call2(header[LOG_MEMORY_SIZE], header[LOG_CONTEXT], header[LOG_MEMORY]):
+        header[OUT_OF_RANGE] += 1
+    elif not known:
+        header[UNKNOWN_RECEIVER] += 1
+    elif header[SENT] >= OUTBOX_ROOM and header[row] + header[MESH_LATENCY] > header[LOG_NOW]:
+        header[FLOOD] += 1
+    else:
+        header[SENT] += 1
+        header[row] = header[LOG_NOW]
+        header[row + 1] = arguments[0]
+        header[row + 2] = length
+        for word in range(row + 3, row + OUTBOX_ROW_WORDS):
+            header[word] = 0
+        text = _array_at(environment, (LOG_WORDS * 8,), np.uint8)
+        source = _array_at(_pointer(header[LOG_BASE] + at), (length,), np.uint8)
+        for i in range(length):
+            text[(row + 3) * 8 + i] = source[i]
     return np.int64(0)
 
 

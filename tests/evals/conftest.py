@@ -123,6 +123,7 @@ def play() -> Callable[..., ReplayResult]:
         *,
         instrument: Mapping[str, Any] | None = None,
         risk: Mapping[str, Any] | None = None,
+        plain: bool = False,
         **settings: Any,
     ) -> ReplayResult:
         wasm = script if isinstance(script, bytes) else bytes(wasmtime.wat2wasm(scripted_text(script)))
@@ -145,6 +146,7 @@ def play() -> Callable[..., ReplayResult]:
             config=MmConfig(),
             risk=MmRiskLimits(**limits | dict(risk or {})),
             settings=ReplaySettings(**{"off_market_bps": 0} | latency | settings),
+            plain=plain,
         )
 
     return run

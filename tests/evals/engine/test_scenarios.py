@@ -128,6 +128,13 @@ def test_latencies_delay_arrival_and_answer(play: Play) -> None:
     assert int(result.orders["arrived_ns"][0]) == START_NS + 501
 
 
+def test_an_answer_comes_before_a_packet_of_the_same_time(play: Play) -> None:
+    """Cancelled at 110, heard of at 120: in the packet of 120 the id is free again."""
+    script = {0: [order(1, 1, 98, 1)], 1: [(1, 0, 0, 0, CANCEL, 0)], 2: [order(1, 1, 98, 1)]}
+    result = play([*BOOK, tick(100), tick(120), tick(200)], script)
+    assert outcomes_of(result) == [(1, "canceled", -1), (1, "done", -1), (1, "open", -1)]
+
+
 def test_the_exchange_moves_on_its_own_clock(play: Play) -> None:
     """The ask is gone at the exchange before the algo sees it, although its packet comes later."""
     rows = [*BOOK, tick(100), (105, 900, ASK, 101, 0), tick(2_000)]

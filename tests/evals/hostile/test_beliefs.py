@@ -8,6 +8,7 @@ import pytest
 
 from evals.replay import ReplayResult
 from sequence.cli.layout import one_line
+from tests.evals.conftest import START_NS
 from tests.evals.hostile.modules import (
     BUY,
     EMPTY,
@@ -140,8 +141,8 @@ def test_any_log_level_has_a_name(play: Play, level: int) -> None:
     assert [line.level for line in result.logs] == [LEVELS[min(level & 0xFF, 4)]]
 
 
-def test_logs_of_a_mebibyte_and_without_end_keep_the_last_lines(play: Play) -> None:
-    """Text ends at 256 bytes, a run keeps 1,024 lines; a log at the very end of the memory is in range."""
+def test_logs_of_a_mebibyte_and_without_end_keep_the_first_and_the_last_lines(play: Play) -> None:
+    """Text ends at 256 bytes; a run keeps its first 64 lines and its last 1,024; a log may end at the memory's end."""
     large = "(drop (memory.grow (i32.const 20)))" + "(call $log (i32.const 2) (i32.const 0) (i32.const 0x100000))" * 20
     at_the_end = f"(call $log (i32.const 2) (i32.const {28 * 65_536 - 4}) (i32.const 4))"
     line = "(call $log (i32.const 1) (i32.const 0) (i32.const 3))"
@@ -150,24 +151,30 @@ def test_logs_of_a_mebibyte_and_without_end_keep_the_last_lines(play: Play) -> N
     )
     result = play(ROWS, algo(on_book=f"{many} {large} {at_the_end} {EMPTY}", head=LOG))
     assert result.status == "completed", result.detail
-    assert len(result.logs) == 1_024
+    callbacks = 3
+    assert result.metrics["log_lines"] == result.log_lines == callbacks * 5_021
+    assert (len(result.logs), result.logs_dropped) == (64 + 1_024, callbacks * 5_021 - 64 - 1_024)
+    assert {line.at_ns - START_NS for line in result.logs[:64]} == {0}
+    assert {line.at_ns - START_NS for line in result.logs[64:]} == {2 * 10**9}
     assert max(len(line.text) for line in result.logs) == 256
     assert result.logs[-1].text == "\0\0\0\0"
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "counted"),
     [
-        "(i64.const 0) (i32.const 0) (i32.const 0)",
-        "(i64.const -1) (i32.const -1) (i32.const -1)",
-        f"(i64.const 7) (i32.const {END_OF_MEMORY - 4}) (i32.const 64)",
-        "(i64.const 0x8000000000000000) (i32.const 0x80000000) (i32.const 0x7fffffff)",
+        ("(i64.const 0) (i32.const 0) (i32.const 0)", "unknown_receiver"),
+        ("(i64.const -1) (i32.const -1) (i32.const -1)", "too_long"),
+        (f"(i64.const 7) (i32.const {END_OF_MEMORY - 4}) (i32.const 64)", "out_of_range"),
+        ("(i64.const 0x8000000000000000) (i32.const 0x80000000) (i32.const 0x7fffffff)", "too_long"),
+        ("(i64.const 0x8000000000000000) (i32.const 0x80000000) (i32.const 256)", "out_of_range"),
     ],
 )
-def test_messages_with_wild_arguments_are_dropped(play: Play, arguments: str) -> None:
+def test_messages_with_wild_arguments_are_dropped_and_counted(play: Play, arguments: str, counted: str) -> None:
     send = f"(call $send {arguments})" * 50
     result = play(ROWS, algo(on_book=f"{send} {EMPTY}", head=SEND))
     assert result.status == "completed", result.detail
+    assert {name: count for name, count in result.messages.items() if count} == {counted: 150}
 
 
 DOUBLE, SINGLE = "(i64.reinterpret_f64 ({}))", "(i64.extend_i32_u (i32.reinterpret_f32 ({})))"

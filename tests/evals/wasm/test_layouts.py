@@ -80,7 +80,7 @@ def _facts(at_ns: int = START_NS + 1_500, imbalance: int = 3725) -> list[str]:
     return [
         f"symbol {5 * 10**8} {10**6} {SZ} 7 1 2 0 BTC-USD",
         f"risk {77 * SZ} {10**15} {10**15} 9 0 0 0",
-        f"features 1 0 {101_111_110_000} {imbalance} {at_ns}",
+        f"features 1 0 {101_111_111_111} {imbalance} {at_ns}",
         "config 1 7 1 1 1 2 100000 1000000 5000 5000",
     ]
 
