@@ -161,7 +161,7 @@ def test_beyond_the_twentieth_level_nothing_is_known() -> None:
 
 
 def test_venues_together_show_what_their_books_show() -> None:
-    """Our bid on one venue is the best of both; the algo tells best price and size, the merged book's first two bids."""
+    """Our bid on one venue is the best of both; the algo tells best price and size, and the first two merged bids."""
     fields = abi.NBBO.fields or {}
     at = [(0, fields[name][1]) for name in ("nbbo_bid_px_1e9", "nbbo_bid_sz_1e8")]
     at += [(1, offset) for offset in (0, 8, 16, 24, 640)]
