@@ -27,6 +27,16 @@ EXPIRED, FILLED, CANCELED = 2, 3, 4
 FIRST_ERROR = 10
 NOT_WANTED = -(2**62)
 
+QUEUE_MODELS: dict[str, tuple[Any, bool]] = {
+    "risk_averse": (hft.BacktestAsset.risk_adverse_queue_model, False),
+    "power": (hft.BacktestAsset.power_prob_queue_model, True),
+    "power_total": (hft.BacktestAsset.power_prob_queue_model2, True),
+    "power_front": (hft.BacktestAsset.power_prob_queue_model3, True),
+    "log": (hft.BacktestAsset.log_prob_queue_model, False),
+    "log_total": (hft.BacktestAsset.log_prob_queue_model2, False),
+}
+"""The peer's queue models by the project's names, and whether each takes an exponent."""
+
 END_LOG = np.dtype(
     [
         ("order_id", np.int64),
@@ -157,12 +167,13 @@ def backtest(events: NDArray[np.void], facts: dict[str, Any], options: argparse.
         .data(events)
         .linear_asset(1.0)
         .constant_order_latency(options.latency_ns, options.latency_ns)
-        .risk_adverse_queue_model()
         .trading_value_fee_model(facts.get("maker_fee_ppm", 0) / 1e6, facts.get("taker_fee_ppm", 0) / 1e6)
         .tick_size(tick)
         .lot_size(lot)
         .last_trades_capacity(0)
     )
+    set_queue, takes_exponent = QUEUE_MODELS[options.queue_model]
+    asset = set_queue(asset, float(options.queue_exponent)) if takes_exponent else set_queue(asset)
     asset = asset.partial_fill_exchange() if options.exchange == "partial" else asset.no_partial_fill_exchange()
     if options.depth == "hashmap":
         return hft.HashMapMarketDepthBacktest([asset])
@@ -174,7 +185,7 @@ def backtest(events: NDArray[np.void], facts: dict[str, Any], options: argparse.
 
 def main() -> None:
     """Run as the command line says and print what came out."""
-    options = _options()
+    options = options_of()
     facts = json.loads(options.facts)
     tick, lot = facts["tick_size_1e9"] / 1e9, facts["lot_size_1e8"] / 1e8
     rows = np.load(options.tape)
@@ -215,13 +226,16 @@ def main() -> None:
     print(json.dumps(report))
 
 
-def _options() -> argparse.Namespace:
+def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Return what a command line says: this process's without one given."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tape")
     parser.add_argument("facts", help="instrument facts as JSON")
     parser.add_argument("--depth", choices=("roi", "hashmap"), default="roi")
     parser.add_argument("--roi-percent", type=float, default=2.0, help="how far the book reaches beyond the trades")
     parser.add_argument("--exchange", choices=("partial", "whole"), default="partial")
+    parser.add_argument("--queue-model", choices=tuple(QUEUE_MODELS), default="risk_averse")
+    parser.add_argument("--queue-exponent", type=int, default=3)
     parser.add_argument("--drive", choices=("packet", "row", "look"), default="packet")
     parser.add_argument("--offset-ticks", type=int, default=1)
     parser.add_argument("--qty-lots", type=int, required=True)
@@ -231,7 +245,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--log", help="write the log of ended orders there (.npy)")
     parser.add_argument("--log-rows", type=int, default=0)
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

@@ -64,11 +64,18 @@ def on_trade(sim: Record, asset: Record, aggressor: int, px_1e9: int, sz_1e8: in
         ahead = slot.queue_ahead_1e8
         slot.traded_1e8 += budget - own_filled
         slot.queue_ahead_1e8 = ahead - min(ahead, budget - own_filled)
-        qty = fill_size(asset, slot, budget - own_filled - ahead)
+        qty = fill_size(asset, slot, _whole_lots(asset, budget - own_filled - ahead))
         if qty > 0 and not missed:
-            own_filled += qty if asset.rules.partial_fills else 0
+            own_filled = min(own_filled + qty, budget) if asset.rules.partial_fills else 0
             fill(sim, asset, index, paid_px(asset, side, px_1e9), qty, QUEUE_FRONT, ahead)
             i -= 0 if slot.resting else 1
+
+
+@kernel
+def _whole_lots(asset: Record, reached_1e8: int) -> int:
+    """Return the nearest whole number of lots: cancels shared in proportion leave fractions of a lot ahead."""
+    lot = asset.rules.lot_size_1e8
+    return max(reached_1e8 + lot // 2, 0) // lot * lot  # type: ignore[no-any-return]
 
 
 @kernel

@@ -259,20 +259,22 @@ class Twin:
                 self.fill(order, order.px, take, "trade_through", order.ahead)
         here = [o for o in self.queue if o.side == side and o.px == px]
         before = {id(o): o.ahead for o in here}
+        # The nearest whole number of lots: fills are whole lots.
+        ahead = {id(o): -(-(2 * o.ahead - UNIT_SZ) // (2 * UNIT_SZ)) * UNIT_SZ for o in here}
         got = dict.fromkeys(before, 0)
         left = sz
         while left:
             front = next((o for o in here if got[id(o)] < o.left), None)
-            if front is not None and front.ahead == 0:
+            if front is not None and ahead[id(front)] == 0:
                 step = min(left, front.left - got[id(front)])
                 got[id(front)] += step
             else:
-                step = min([left, *(o.ahead for o in here if o.ahead)])
-                for order in here:
-                    order.ahead = max(0, order.ahead - step)
+                step = min([left, *(size for size in ahead.values() if size)])
+                ahead = {oid: max(0, size - step) for oid, size in ahead.items()}
             left -= step
         ours = 0
         for order in here:
+            order.ahead = max(0, order.ahead - (sz - ours))
             order.traded += sz - ours
             ours += got[id(order)]
             if got[id(order)]:
