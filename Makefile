@@ -32,8 +32,9 @@ lint: $(VENV)/.dev  ## Formatting, lint, types and the one-way import contract
 up: $(VENV)/.run $(VENV)/.rust  ## Start Prefect's server and serve the flows until Ctrl-C
 	@$(BIN)/python -m flows.serve
 
-bench: $(VENV)/.dev $(VENV)/.rust  ## Measure the replay engine on this machine
-	@$(BIN)/python benchmarks/replay_speed.py
+bench: $(VENV)/.dev $(VENV)/.rust $(PEER)/.made  ## Measure the replay engine beside hftbacktest, write BENCHMARKS.md
+	@$(BIN)/python benchmarks/replay_speed.py --write BENCHMARKS.md
+
 
 lock: $(VENV)/.dev  ## Write the lock files anew (exact versions, hashes, no addresses)
 	$(BIN)/uv pip compile pyproject.toml --upgrade --group build -o requirements.lock $(LOCK_FLAGS)

@@ -7,7 +7,7 @@
     └── AlgoFailure                 the algo broke while it ran; recorded as a failed evaluation
         ├── AlgoTrapped             a WASM trap: unreachable, out-of-bounds access, stack overflow
         ├── FuelExhausted           one callback used more fuel than it may
-        └── AlgoProtocolError       an actions pointer out of range, more than 16 actions
+        └── AlgoProtocolError       an actions pointer out of range, more than 16 actions, too many in all
 
 An AlgoFailure never leaves `run_replay`: it becomes the run's status, with callback, event index and fuel used.
 """

@@ -14,6 +14,8 @@ from evals.engine.layout import Record
 
 _ONE_1E8 = 100_000_000
 _LARGEST = 2**63 - 1
+_EXACT = 2.0**51
+_SMALL_DIVISOR = 2**60
 
 
 @kernel
@@ -27,8 +29,24 @@ def times_1e8(a: int, b: int) -> int:
 @kernel
 def muldiv(a: int, b: int, c: int) -> int:
     """Return floor(a * b / c) for a, b >= 0 and c > 0, exactly; 2^63 - 1 if it does not fit."""
-    if b == 0 or a <= _LARGEST // b:
-        return a * b // c
+    estimate = np.float64(a) * np.float64(b) / np.float64(c)
+    if estimate < _EXACT and c < _SMALL_DIVISOR:
+        # The estimate is off by two at most, so what it leaves of the product fits into a word, whatever overflows.
+        quotient = np.int64(estimate)
+        rest = a * b - quotient * c
+        while rest < 0:
+            quotient -= 1
+            rest += c
+        while rest >= c:
+            quotient += 1
+            rest -= c
+        return quotient  # type: ignore[return-value]
+    return _long_muldiv(a, b, c)
+
+
+@kernel
+def _long_muldiv(a: int, b: int, c: int) -> int:
+    """Divide a product of 128 bits, bit by bit."""
     mask, half = np.uint64(0xFFFFFFFF), np.uint64(32)
     a_low, a_high = np.uint64(a) & mask, np.uint64(a) >> half
     b_low, b_high = np.uint64(b) & mask, np.uint64(b) >> half

@@ -55,8 +55,23 @@ def publish_taken(asset: Record, row: int) -> None:
 def compose(sim: Record, asset: Record, book: int) -> int:
     """Write the levels that the algo sees to an address; return how many, bids + 256 x asks."""
     symbol = symbol_of(sim, asset)
-    bids = _compose_side(symbol, asset, BUY, book)
-    return bids | (_compose_side(symbol, asset, SELL, book + _SIDE_BYTES) << 8)
+    for side in range(2):
+        target = book + side * _SIDE_BYTES
+        asset.shown_levels[side] = _compose_side(symbol, asset, side, target)
+        asset.shown_px_1e9[side] = get_word(target, 0)
+    return asset.shown_levels[BUY] | (asset.shown_levels[SELL] << 8)  # type: ignore[no-any-return]
+
+
+@kernel
+def shown_px(asset: Record, side: int) -> int:
+    """Return the best price that the algo is shown; 0 if it is shown none."""
+    return asset.best_px_1e9[side] if asset.mirror == 0 else asset.shown_px_1e9[side]  # type: ignore[no-any-return]
+
+
+@kernel
+def shown_levels(asset: Record, side: int) -> int:
+    """Return how many levels of a side the algo is shown."""
+    return asset.levels[side] if asset.mirror == 0 else asset.shown_levels[side]  # type: ignore[no-any-return]
 
 
 @kernel

@@ -462,6 +462,8 @@ ASSET: Final = np.dtype(
         ("toxicity", TOXICITY),
         ("mirror", "<i8"),
         ("taken_untold", "<i8"),
+        ("shown_px_1e9", "<i8", 2),
+        ("shown_levels", "<i8", 2),
         # Presence in the market, in ns, and prints far off the market.
         ("quoted_since_ns", "<i8"),
         ("both_sides_ns", "<i8"),

@@ -111,7 +111,10 @@ def advance(sim: Record, steps: int) -> int:
             return NEEDS_ROWS if asset_at(sim, who).packet_ns == UNKNOWN else DISORDERED
         until_ns = min(at_ns, run.last_ns)
         if until_ns >= run.until_ns:
-            return RUNNING
+            why = _run_exchanges(sim, run.until_ns - 1)
+            if why == _ANSWERED:
+                continue
+            return why
         why = _run_exchanges(sim, until_ns)
         if why == _ANSWERED:
             continue
@@ -153,14 +156,19 @@ def _next_local(sim: Record) -> tuple[int, int, int]:
 
 
 @kernel
-def next_ns(sim: Record) -> int:
-    """Return when the next thing happens on the algo's side or the tapes end; -1 if that depends on more rows."""
-    what, who, at_ns = _next_local(sim)
+def earliest_ns(sim: Record) -> int:
+    """Return before when the algo hears of nothing new; what an exchange may still do to its orders included."""
+    what, _who, at_ns = _next_local(sim)
     if what < 0:
-        sim.run.wanted = who
-        sim.run.reader = LOCAL_ROWS
-        return -1
-    return min(at_ns, sim.run.last_ns)  # type: ignore[no-any-return]
+        return sim.run.now_ns  # type: ignore[no-any-return]
+    at_ns = min(at_ns, sim.run.last_ns)
+    for i in range(sim.asset_count):
+        asset = asset_at(sim, i)
+        if asset.requests.head < asset.requests.tail:
+            at_ns = min(at_ns, message_at(asset.requests.at, asset.requests.head).at_ns)
+        if asset.resting_count > 0:
+            at_ns = min(at_ns, asset.exchange_ns)
+    return at_ns  # type: ignore[no-any-return]
 
 
 @kernel

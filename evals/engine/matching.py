@@ -105,6 +105,8 @@ def _off_market(asset: Record, px_1e9: int) -> bool:
     bid_key, ask_key = best_key(asset.book, BUY), best_key(asset.book, SELL)
     if limit == 0 or bid_key == NO_KEY or ask_key == NO_KEY:
         return False
+    if bid_key <= px_1e9 <= -ask_key:
+        return False
     if px_1e9 > -ask_key:
         return px_1e9 + ask_key > muldiv(-ask_key, limit, 10_000)
     return bid_key - px_1e9 > muldiv(bid_key, limit, 10_000)

@@ -50,6 +50,11 @@ class RunMemory:
         """The record that kernels get."""
         return self._record[0]
 
+    @property
+    def address(self) -> int:
+        """Where that record is."""
+        return int(self._record.ctypes.data)
+
     def attach(self, name: str, table: Records | Int64s) -> None:
         """Keep a table alive and write its address into the run's record."""
         self._keep(self.sim, name, name, table)
@@ -124,7 +129,7 @@ class RunMemory:
             self._logs.add(name, table[:count])
             left = used - end
             table[:left] = table[count : count + left].copy()
-            table[left:] = np.zeros(1, table.dtype)
+            table[left : count + left].view(np.int64)[...] = 0
             sim[f"{name}_first"] = end
 
     def _settled(self, name: str) -> int:

@@ -9,14 +9,17 @@ not depend on the length of the windows nor on the order in which instances are 
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
+import numba
 import numpy as np
 
 from bundles.errors import InvalidInputError
-from evals.engine.layout import MAIL, Records
-from evals.engine.simulation import Outcome, Simulation
+from evals.engine import windows
+from evals.engine.layout import MAIL
+from evals.engine.simulation import STEPS_PER_SLICE, Outcome, Simulation
 from evals.wasm import abi
 from evals.wasm.host import MeshPlace
 from evals.wasm.watch import Interrupted, Watch
@@ -42,27 +45,76 @@ def run_mesh(
     window_ns = latency_ns if window_ns is None else window_ns
     if not 0 < window_ns <= latency_ns:
         raise InvalidInputError(f"Messages take {latency_ns} ns: that, and the window of {window_ns} ns, must be > 0.")
-    members = {label: simulations[label] for label in sorted(simulations)}
-    running = dict(members)
-
-    def interrupt() -> None:
-        for member in members.values():
-            member.instance.interrupt()
-
+    mesh = _Mesh({label: simulations[label] for label in sorted(simulations)}, latency_ns, window_ns)
+    started = time.perf_counter()
     try:
-        with Watch(wall_clock_limit_s, interrupt):
-            for member in members.values():
-                member.start()
-            while running:
-                until_ns = min(member.next_ns() for member in running.values()) + window_ns
-                for label, member in list(running.items()):
-                    if not member.advance(until_ns, progress):
-                        member.finish()
-                        del running[label]
-                _exchange(members, latency_ns)
+        with Watch(wall_clock_limit_s, mesh.interrupt):
+            mesh.run(progress)
     except Interrupted:
         pass
-    return {label: member.outcome(interrupted=label in running) for label, member in members.items()}
+    run_s = time.perf_counter() - started
+    return {label: each.outcome(run_s, interrupted=mesh.runs(label)) for label, each in simulations.items()}
+
+
+class _Mesh:
+    """Members in order of their labels, and the tables through which a kernel advances them."""
+
+    def __init__(self, members: Mapping[str, Simulation], latency_ns: int, window_ns: int) -> None:
+        self._members = list(members.values())
+        self._labels = list(members)
+        self._ids = np.array([mesh_id(label) for label in members], np.int64)
+        self._latency_ns = latency_ns
+        self._table = np.zeros(len(members), windows.MEMBER)
+        for row, member in zip(self._table, self._members, strict=True):
+            row["sim"], row["running"] = member.memory.address, 1
+        self._windows = np.zeros(1, windows.WINDOWS)
+        state = self._windows[0]
+        state["members"], state["count"] = self._table.ctypes.data, len(members)
+        state["length_ns"] = window_ns
+        kernel: Any = windows.advance_all
+        kernel.compile((numba.typeof(state), numba.int64))  # type: ignore[no-untyped-call]
+
+    def interrupt(self) -> None:
+        """End all members; may be called from another thread."""
+        for member in self._members:
+            member.instance.interrupt()
+
+    def runs(self, label: str) -> bool:
+        """Whether a member has not come to its end."""
+        return bool(self._table["running"][self._labels.index(label)])
+
+    def run(self, progress: Callable[[int], None] | None) -> None:
+        """Run all to their ends."""
+        state = self._windows[0]
+        for member in self._members:
+            member.start()
+        while self._table["running"].any():
+            windows.advance_all(state, STEPS_PER_SLICE)
+            who = int(state["who"])
+            if who >= 0 and not self._members[who].attend(int(state["why"])):
+                self._members[who].finish()
+                self._table["running"][who] = 0
+            if who == windows.POST or not self._table["running"].any():
+                self._exchange()
+            if progress is not None and who != windows.POST:
+                progress(sum(member.rows for member in self._members))
+
+    def _exchange(self) -> None:
+        """Put what was sent before its receivers, in order of delivery, sender and sending."""
+        receivers, mail = [], []
+        for member, sender in zip(self._members, self._ids, strict=True):
+            messages = member.instance.outgoing.take_messages()
+            rows = np.zeros(len(messages), MAIL)
+            rows["at_ns"], rows["sender"] = messages["sent_ns"] + self._latency_ns, sender
+            rows["length"], rows["text"] = messages["length"], messages["text"]
+            receivers.append(messages["receiver"])
+            mail.append(rows)
+        to, sent = np.concatenate(receivers), np.concatenate(mail)
+        order = np.argsort(sent["at_ns"], kind="stable")
+        to, sent = to[order], sent[order]
+        for member, own in zip(self._members, self._ids, strict=True):
+            if (to == own).any():
+                member.deliver(sent[to == own])
 
 
 def places_of(labels: list[str], latency_ns: int) -> dict[str, MeshPlace]:
@@ -92,24 +144,3 @@ def places_of(labels: list[str], latency_ns: int) -> dict[str, MeshPlace]:
 def mesh_id(label: str) -> int:
     """Return an instance's id: 63 bits of its label's SHA-256, never 0, which means "no mesh"."""
     return int.from_bytes(hashlib.sha256(label.encode()).digest()[:8], "little") % _LARGEST_ID + 1
-
-
-def _exchange(members: Mapping[str, Simulation], latency_ns: int) -> None:
-    """Put what was sent before its receivers; members are in order of their labels."""
-    sent = []
-    for label, member in members.items():
-        messages = member.instance.outgoing.take_messages()
-        mail = np.zeros(len(messages), MAIL)
-        mail["at_ns"], mail["sender"] = messages["sent_ns"] + latency_ns, mesh_id(label)
-        mail["length"], mail["text"] = messages["length"], messages["text"]
-        sent.append((messages["receiver"], mail))
-    receivers = np.concatenate([receiver for receiver, _ in sent])
-    if not len(receivers):
-        return
-    mail = np.concatenate([mail for _, mail in sent])
-    order = np.argsort(mail["at_ns"], kind="stable")
-    receivers, mail = receivers[order], mail[order]
-    for label, member in members.items():
-        own: Records = mail[receivers == mesh_id(label)]
-        if len(own):
-            member.deliver(own)

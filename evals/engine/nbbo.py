@@ -7,6 +7,7 @@ writes into them deceives itself.
 
 from __future__ import annotations
 
+from evals.engine.impact import shown_levels, shown_px
 from evals.engine.kernel import kernel
 from evals.engine.layout import Record
 from evals.engine.tables import asset_at, get_word, move_bytes, nbbo_at, set_byte, set_word, symbol_at
@@ -96,8 +97,8 @@ def _write_venue(sim: Record, nbbo: Record, asset: Record, old: bool) -> int:
     """Write a venue's best prices and book; return which sides of it are new (1 bids, 2 asks)."""
     slot = asset.slot
     book, shown = sim.words + asset.book_word * 8, _book_of(sim, slot, old)
-    nbbo.venue_bid_px[slot] = asset.best_px_1e9[0]
-    nbbo.venue_ask_px[slot] = asset.best_px_1e9[1]
+    nbbo.venue_bid_px[slot] = shown_px(asset, 0)
+    nbbo.venue_ask_px[slot] = shown_px(asset, 1)
     nbbo.venue_bid_sz[slot] = _u32(get_word(book, 1))
     nbbo.venue_ask_sz[slot] = _u32(get_word(book, _SIDE_WORDS + 1))
     changed = 0
@@ -122,10 +123,10 @@ def _write_best(sim: Record, symbol: Record, nbbo: Record) -> None:
     bid, ask, bid_px, ask_px = -1, -1, 0, 0
     for i in range(symbol.first_asset, symbol.first_asset + symbol.assets):
         asset = asset_at(sim, i)
-        px = asset.best_px_1e9[0]
+        px = shown_px(asset, 0)
         if px > bid_px or (px == bid_px and px > 0 and asset.slot < asset_at(sim, bid).slot):
             bid, bid_px = i, px
-        px = asset.best_px_1e9[1]
+        px = shown_px(asset, 1)
         if px > 0 and (ask < 0 or px < ask_px or (px == ask_px and asset.slot < asset_at(sim, ask).slot)):
             ask, ask_px = i, px
         age_ms = (now_ns - asset.seen_ns) // _NS_PER_MS if asset.seen_ns > 0 else STALE_MS
@@ -152,7 +153,7 @@ def _merge(sim: Record, symbol: Record, merged: int, side: int) -> int:
         best = 0
         for k in range(count):
             asset = asset_at(sim, first + k)
-            if sim.merging[k] < asset.levels[side]:
+            if sim.merging[k] < shown_levels(asset, side):
                 px = get_word(sim.words, asset.book_word + side * _SIDE_WORDS + 2 * sim.merging[k])
                 if best == 0 or (px > best if side == 0 else px < best):
                     best = px
@@ -162,7 +163,7 @@ def _merge(sim: Record, symbol: Record, merged: int, side: int) -> int:
         for k in range(count):
             asset = asset_at(sim, first + k)
             at = asset.book_word + side * _SIDE_WORDS + 2 * sim.merging[k]
-            if sim.merging[k] < asset.levels[side] and get_word(sim.words, at) == best:
+            if sim.merging[k] < shown_levels(asset, side) and get_word(sim.words, at) == best:
                 size += get_word(sim.words, at + 1)
                 sim.merging[k] += 1
         set_word(merged, side * _SIDE_WORDS + 2 * level, best)

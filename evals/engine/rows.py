@@ -21,6 +21,8 @@ LATEST_NS = 10_000_000_000
 
 _LAST, _BUY_TRADE, _SELL_TRADE = schema.LAST_OF_PACKET, schema.BUY_TRADE, schema.SELL_TRADE
 _BID = schema.BID
+_AHEAD = 6
+"""How many rows ahead a level is fetched into the cache."""
 
 
 @inlined
@@ -36,7 +38,9 @@ def seek_book_row(asset: Record) -> None:
             asset.book_ns = max(asset.book_ns, _happened_ns(tape, at))
             asset.exchange_ns = min(asset.book_ns, asset.trade_ns)
             asset.book_tick = tick_of(asset.book, word_of(tape.px, at))
-            want_level(asset.book, kind - _BID, asset.book_tick)
+            if at + _AHEAD < tape.end:
+                ahead = byte_of(tape.kind, at + _AHEAD) - _BID
+                want_level(asset.book, ahead, tick_of(asset.book, word_of(tape.px, at + _AHEAD)))
             return
         tape.packet += byte_of(tape.flags, at) & _LAST
         at += 1

@@ -75,7 +75,6 @@ class Simulation:
     ) -> None:
         self.instance = instance
         self._failure: AlgoFailure | None = None
-        self._run_s = 0.0
         self._over = False
         self._received = self._missed = 0
         self._settings = settings
@@ -96,6 +95,11 @@ class Simulation:
         """When the first row of all tapes was received."""
         return min(feed.first_ns for feed in self._feeds)
 
+    @property
+    def rows(self) -> int:
+        """How many rows were read so far."""
+        return sum(feed.rows for feed in self._feeds)
+
     def run(self, progress: Callable[[int], None] | None = None) -> Outcome:
         """Run to the end of the tapes; ``progress`` is told how many rows were read so far.
 
@@ -103,60 +107,49 @@ class Simulation:
             KeyboardInterrupt: at Ctrl-C.
 
         """
+        started = time.perf_counter()
+        interrupted = False
         try:
             with Watch(self._settings.wall_clock_limit_s, self.instance.interrupt):
                 self.start()
-                self.advance(NEVER, progress)
+                while self.attend(loop.advance(self.memory.sim, STEPS_PER_SLICE)):
+                    if progress is not None:
+                        progress(self.rows)
                 self.finish()
         except Interrupted:
-            return self.outcome(interrupted=True)
-        return self.outcome()
+            interrupted = True
+        return self.outcome(time.perf_counter() - started, interrupted=interrupted)
 
     def start(self) -> None:
         """Set the clocks."""
         loop.start(self.memory.sim)
 
-    def advance(self, until_ns: int, progress: Callable[[int], None] | None = None) -> bool:
-        """Go on until nothing happens before a time; False if the tapes ended or the algo broke."""
-        sim = self.memory.sim
-        sim["run"]["until_ns"] = until_ns
-        started = time.perf_counter()
-        try:
-            while True:
-                why = loop.advance(sim, STEPS_PER_SLICE)
-                if why == layout.FULL:
-                    self.memory.make_room()
-                elif why == layout.NEEDS_ROWS:
-                    self._hand_over()
-                elif why == layout.DISORDERED:
-                    row = int(self.memory.assets[sim["run"]["wanted"]]["packet_row"])
-                    raise TapeError(
-                        f"Row {row} was received before the row above it. Import the data again: "
-                        "a tape is in receive order."
-                    )
-                elif why != layout.RUNNING:
-                    return False
-                elif until_ns < NEVER and self.next_ns() >= until_ns:
-                    return True
-                elif progress is not None:
-                    progress(sum(feed.rows for feed in self._feeds))
-        finally:
-            self._run_s += time.perf_counter() - started
+    def attend(self, why: int) -> bool:
+        """Give the loop what it stopped for; False if the tapes have ended or the algo broke.
 
-    def next_ns(self) -> int:
-        """Return when the next thing happens on the algo's side, or when the tapes end."""
-        sim = self.memory.sim
-        while (at_ns := loop.next_ns(sim)) < 0:
-            self._hand_over()
-        return int(at_ns)
+        Raises:
+            TapeError: if a tape is not in receive order.
+
+        """
+        run = self.memory.sim["run"]
+        if why == layout.FULL:
+            self.memory.make_room()
+        elif why == layout.NEEDS_ROWS:
+            self._feeds[run["wanted"]].hand_over(int(run["reader"]))
+            if all(feed.exhausted for feed in self._feeds):
+                run["last_ns"] = max(feed.last_ns for feed in self._feeds)
+        elif why == layout.DISORDERED:
+            row = int(self.memory.assets[run["wanted"]]["packet_row"])
+            raise TapeError(
+                f"Row {row} was received before the row above it. Import the data again: a tape is in receive order."
+            )
+        return why not in {layout.ENDED, layout.FAILED}
 
     def finish(self) -> None:
         """Call on_shutdown and close the books of the run."""
-        started = time.perf_counter()
         self.memory.make_room()
         if not loop.finish(self.memory.sim):
             self._failure = self._why_it_failed()
-        self._run_s += time.perf_counter() - started
         self._over = True
 
     def deliver(self, mail: Records) -> None:
@@ -171,31 +164,24 @@ class Simulation:
         self.memory.attach("mail", waiting)
         sim["mail_head"], sim["mail_tail"] = 0, len(waiting)
 
-    def outcome(self, *, interrupted: bool = False) -> Outcome:
-        """Return what the run leaves behind; it is over."""
+    def outcome(self, run_s: float, *, interrupted: bool) -> Outcome:
+        """Return what the run leaves behind; it is over, after some seconds."""
         self.memory.flush()
         head, tail = (self.memory.sim[name] for name in ("mail_head", "mail_tail"))
         return Outcome(
             failure=self._failure,
             interrupted=interrupted,
-            run_s=self._run_s,
+            run_s=run_s,
             run=self.memory.sim.copy()["run"],
             symbols=self.memory.symbols.copy(),
             assets=self.memory.assets.copy(),
             fuel_counts=self.memory.tables["fuel_counts"],
-            rows=sum(feed.rows for feed in self._feeds),
+            rows=self.rows,
             packets=int(self.memory.assets["local_rows"]["packet"].sum()),
             first_ns=min(feed.first_ns for feed in self._feeds),
             last_ns=max(feed.last_ns for feed in self._feeds),
             mail={"received": self._received + int(head), "missed": self._missed + int(tail - head)},
         )
-
-    def _hand_over(self) -> None:
-        """Give the reader that the loop stopped for more rows."""
-        run = self.memory.sim["run"]
-        self._feeds[run["wanted"]].hand_over(int(run["reader"]))
-        if all(feed.exhausted for feed in self._feeds):
-            run["last_ns"] = max(feed.last_ns for feed in self._feeds)
 
     def _set_up(self, market: Market, risk: MmRiskLimits, seed: int, trace: Int64s | None) -> None:
         memory, instance, settings = self.memory, self.instance, self._settings
@@ -287,7 +273,6 @@ def _compile(memory: RunMemory) -> None:
     kernels: tuple[tuple[Any, tuple[Any, ...]], ...] = (
         (loop.start, (sim,)),
         (loop.advance, (sim, word)),
-        (loop.next_ns, (sim,)),
         (loop.finish, (sim,)),
         (loop.hand_over, (asset, word)),
         (move_window, (book, word)),

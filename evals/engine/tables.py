@@ -40,6 +40,7 @@ def _rows_of(dtype: np.dtype[np.void]) -> Any:
     return row
 
 
+sim_at_address = _rows_of(layout.SIM)
 asset_at_address = _rows_of(layout.ASSET)
 symbol_at_address = _rows_of(layout.SYMBOL)
 _slot = _rows_of(layout.SLOT)

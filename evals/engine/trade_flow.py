@@ -39,7 +39,7 @@ def take_trades(features: Record, tape: Record, first: int) -> None:
     """Take note of the trades among the rows from ``first`` to where the algo's reader stands."""
     for at in range(first, tape.at):
         kind = byte_of(tape.kind, at)
-        if kind == _BUY_TRADE or kind == _SELL_TRADE:  # noqa: PLR1714 -- no sets in kernels
+        if kind == _BUY_TRADE or kind == _SELL_TRADE:  # noqa: PLR1714, SIM109 -- no sets in kernels
             size = min(word_of(tape.sz, at), _LARGEST_SIZE)
             buy = kind == _BUY_TRADE
             features.coming[BUYS if buy else SELLS] += 1

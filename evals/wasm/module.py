@@ -13,10 +13,9 @@ from evals.wasm import abi
 from evals.wasm.sections import Sections, read_sections
 
 PAGE_BYTES: Final = 65_536
-_FEATURES_NAMED: Final = re.compile(rb"[\x80-\xff][\xc0\xc1](?:\x06|\x86\x80*\x00)|[\x00-\xff]\xa0\x01\x00")
-"""The address of a byte of OnlineFeatures (0x1A000 to 0x1A0FF) as LEB128, padded or not, and as a word of data."""
-
-_TOLD_CHARACTERS: Final = 200
+_FEATURES_NAMED: Final = re.compile(rb"[\x80-\xff][\xc0\xc1][\x06\x86]|[\x80-\x9f]\xe8\x00|[\x00-\xff]\xa0\x01\x00")
+"""The address of a byte of OnlineFeatures (0x1A000 to 0x1A0FF): as LEB128, as the lower or the upper half of 64 bits in
+LEB128 (compilers merge stores of two numbers), as a word of data or of a vector."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +52,8 @@ class ModuleFacts:
     def reads_features(self) -> bool:
         """Whether the algo can read the online features: it is handed them, and its code names their address.
 
-        A compiler writes the address as a constant or as the offset of a load, in LEB128 both. A match by chance costs
-        time only; an algo that computes the address from other numbers finds version 1 and zeros.
+        Any byte match counts. One by chance costs time only; an algo that computes the address from other numbers finds
+        version 1 and zeros.
         """
         return self.reads_fixed_regions and self.names_features
 

@@ -47,7 +47,9 @@ LOG_CONTEXT, LOG_MEMORY, LOG_MEMORY_SIZE, LOG_BASE, LOG_NEW_TRAP, LOG_TRAP_TEXT,
 )
 # Messages: how many were kept, and how many were dropped and why.
 SENT, TOO_LONG, OUT_OF_RANGE, UNKNOWN_RECEIVER, FLOOD = range(9, 14)
-MESH_LATENCY, PEER_COUNT, PEERS = 14, 15, 16
+# How many messages were taken out again.
+TAKEN: Final = 14
+MESH_LATENCY, PEER_COUNT, PEERS = 15, 16, 17
 LOG_HEADER: Final = PEERS + MAX_MESH_PEERS
 LOG_FIRST_LINES: Final = 64
 LOG_LAST_LINES: Final = 1024

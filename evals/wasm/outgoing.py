@@ -41,7 +41,6 @@ class Outgoing:
 
     def __init__(self) -> None:
         self.words: Int64s = np.zeros(native.LOG_WORDS, np.int64)
-        self._taken = 0
 
     @property
     def line_count(self) -> int:
@@ -70,8 +69,8 @@ class Outgoing:
     def take_messages(self) -> Records:
         """Return the messages since the last time: ``sent_ns``, ``receiver``, ``length`` and ``text``."""
         count = int(self.words[native.SENT])
-        slots = np.arange(self._taken, count) % native.OUTBOX_ROOM
-        self._taken = count
+        slots = np.arange(int(self.words[native.TAKEN]), count) % native.OUTBOX_ROOM
+        self.words[native.TAKEN] = count
         messages: Records = self.words[native.OUTBOX :].view(_MESSAGE)[slots]
         return messages
 

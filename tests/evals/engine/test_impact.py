@@ -8,14 +8,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import wasmtime
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bundles.mm_types import MmConfig, MmRiskLimits
 from evals.engine import layout
 from evals.engine.impact import MIRROR_WORDS, compose
 from evals.engine.layout import FILL_REASONS, OUTCOMES
-from evals.market.schema import ASK, BID, BUY_TRADE, CLEAR, SELL_TRADE
-from evals.replay import ReplayResult
+from evals.market.schema import ASK, BID, BUY_TRADE, CLEAR, SELL_TRADE, Instrument, TapeInfo
+from evals.market.tape import Tape
+from evals.replay import ReplayResult, ReplaySettings, run_replay
+from evals.wasm import abi
+from tests.evals.conftest import events_of, module_text
 
 LIMIT, MARKET, IOC, FOK, POST_ONLY = range(5)
 NEW, CANCEL, AMEND = range(3)
@@ -153,6 +158,52 @@ def test_beyond_the_twentieth_level_nothing_is_known() -> None:
     assert composed(20, [(101, 7), (81, 7)]) == [(101, 7), *market[:-1]]
     assert composed(19, [(80, 7), (81, 7)]) == [*market[:-1], (81, 7)]
     assert composed(0, [(5, 7), (80, 7), (5, 1)]) == [(80, 7), (5, 8)]
+
+
+def test_venues_together_show_what_their_books_show() -> None:
+    """Our bid on one venue is the best of both; the algo tells best price and size, and the first two merged bids."""
+    fields = abi.NBBO.fields or {}
+    at = [(0, fields[name][1]) for name in ("nbbo_bid_px_1e9", "nbbo_bid_sz_1e8")]
+    at += [(1, offset) for offset in (0, 8, 16, 24, 640)]
+    on_nbbo = "".join(
+        f"i32.const {0x26100 + 16 + 32 * n} local.get {argument} i64.load offset={offset} i64.store "
+        f"i32.const {0x26100 + 8 + 32 * n} i64.const {ECHO + n} i64.store "
+        f"i32.const {0x26100 + 24 + 32 * n} i64.const 1 i64.store "
+        f"i32.const {0x26100 + 32 + 32 * n} i64.const 0x90001 i64.store "
+        for n, (argument, offset) in enumerate(at)
+    )
+    action = struct.pack("<II", 1, 0) + struct.pack("<QQqbBBB4x", *order(1, 1, 100, 2), 0)
+    blocks = {0x26100: struct.pack("<II", len(at), 0), 0x26800: action.ljust(520, b"\0")}
+    data = "".join(
+        f'(data (i32.const {place}) "{"".join(f"{chr(92)}{byte:02x}" for byte in block)}")'
+        for place, block in blocks.items()
+    )
+    on_book = """
+      global.get $calls i32.const 1 i32.add global.set $calls
+      i32.const 0x26800 i32.const 0x26000 global.get $calls i32.const 1 i32.eq select"""
+    empty = "(param i32 i32 i32) (result i32) i32.const 0x26000"
+    text = module_text(on_book, data=data)
+    assert empty in text
+    wasm = bytes(
+        wasmtime.wat2wasm(text.replace(empty, f"(param i32 i32 i32) (result i32) {on_nbbo} i32.const 0x26100"))
+    )
+    tapes = [
+        Tape(events_of(rows), TapeInfo(instrument=instrument, importer="test", importer_version="1"))
+        for rows, instrument in (
+            ([*BOOK, quiet(5_000)], Instrument(venue=venue, symbol="BTC-USD", tick_size_1e9=PX, lot_size_1e8=SZ))
+            for venue in ("kraken", "coinbase")
+        )
+    ]
+    latencies = {f"{a}_{w}_ns": 10 for a in ("place", "cancel", "amend") for w in ("entry", "response")}
+    limits = MmRiskLimits(max_position_1e8=10**15, max_order_notional_1e9=10**18, max_order_rate=10**6)
+    last = {}
+    for enabled in (False, True):
+        replay_settings = ReplaySettings(off_market_bps=0, self_impact_enabled=enabled, **latencies)
+        result = run_replay(wasm, tapes, config=MmConfig(), risk=limits, settings=replay_settings)
+        echoed = [int(o["px_1e9"]) for o in result.orders if int(o["order_id"]) >= ECHO]
+        last[enabled] = [*echoed[-len(at) : -1], echoed[-1] & 0xFFFF]
+    assert last[False] == [99 * PX, 5 * SZ, 99 * PX, 10 * SZ, 98 * PX, 10 * SZ, 0x202]
+    assert last[True] == [100 * PX, 2 * SZ, 100 * PX, 2 * SZ, 99 * PX, 10 * SZ, 0x203]
 
 
 def market_at(rows: Sequence[tuple[Any, ...]], end: int, fills: Sequence[dict[str, Any]]) -> dict[int, dict[int, int]]:

@@ -33,7 +33,7 @@ if handler == "command":
     interrupts.install()
 elif handler == "deaf":
     signal.signal(signal.SIGINT, lambda *_: None)
-tape = synthetic_tape(7)
+tape = synthetic_tape(7, duration_s=5)
 
 def run(path):
     settings = ReplaySettings(fuel_per_callback=2**52, wall_clock_limit_s=60)

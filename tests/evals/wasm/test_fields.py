@@ -41,7 +41,9 @@ def as_the_crate_has_it(dtype: np.dtype[np.void], *names: str, **replaced: Any) 
 
 
 # Fill and Reject carry the symbol's number in what the crate declares as padding.
-FILL = as_the_crate_has_it(abi.FILL, "order_id", "px_1e9", "qty_1e8", "recv_ns", "side", "symbol_id", symbol_id=("u1", 7))
+FILL = as_the_crate_has_it(
+    abi.FILL, "order_id", "px_1e9", "qty_1e8", "recv_ns", "side", "symbol_id", symbol_id=("u1", 7)
+)
 REJECT = as_the_crate_has_it(abi.REJECT, "order_id", "code", "symbol_id", symbol_id=("u1", 7))
 _STATE = abi.ALGO_STATE.names or ()
 STATES = {
@@ -61,7 +63,9 @@ def filled(dtype: np.dtype[np.void], seed: int = 1) -> Any:
 def actions_of(guest: Guest, at: int) -> list[tuple[int, ...]]:
     block = guest.read(at, abi.WASM_ACTIONS)
     names = ("order_id", "px_1e9", "qty_1e8", "side", "is_cancel", "order_type", "venue_id", "pool_idx", "symbol_idx")
-    return [(*(int(action[n]) for n in names), *map(int, action["pad"])) for action in block["actions"][: block["count"]]]
+    return [
+        (*(int(action[n]) for n in names), *map(int, action["pad"])) for action in block["actions"][: block["count"]]
+    ]
 
 
 def action(oid: int, qty: int, px: int, side: int, kind: int = 0, order_type: int = 0, **more: int) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-//! Logs the online features as hex, at every n-th book, n being the first configured quote size; heartbeats always.
+//! Logs the online features as hex, at every n-th book; n is the configured quote size. Heartbeats if two levels are configured.
 #![no_std]
 extern crate alloc;
 use algo_sdk::config::ConfigRegion;
@@ -37,7 +37,9 @@ impl Algo for Snapshots {
     }
 
     fn on_heartbeat(&mut self, state: &AlgoState, features: &OnlineFeatures, _: &mut Actions) {
-        show("h", state.symbol_id, features);
+        if unsafe { ConfigRegion::read() }.get_i64(1) == 2 {
+            show("h", state.symbol_id, features);
+        }
     }
 }
 
