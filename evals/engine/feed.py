@@ -29,8 +29,7 @@ def find_packet(asset: Record) -> None:
     at = tape.at
     while at < tape.end:
         if byte_of(tape.flags, at) & _LAST:
-            received_ns = word_of(tape.receive, at)
-            asset.packet_ns = received_ns if received_ns >= asset.packet_ns else BACKWARD
+            asset.packet_ns = _in_order(asset, word_of(tape.receive, at))
             asset.packet_row = tape.first_row + at
             asset.packet_open = 0
             tape.packet += 1
@@ -44,11 +43,17 @@ def find_packet(asset: Record) -> None:
     if tape.exhausted == 0:
         asset.packet_ns = UNKNOWN
     elif asset.packet_open > 0:
-        asset.packet_ns = asset.packet_open
+        asset.packet_ns = _in_order(asset, asset.packet_open)
         asset.packet_open = 0
         tape.packet += 1
     else:
         asset.packet_ns = NEVER
+
+
+@kernel
+def _in_order(asset: Record, received_ns: int) -> int:
+    """Return when a packet is received; BACKWARD if that is before the packet that was seen last, chunks ago or not."""
+    return received_ns if received_ns >= asset.seen_ns else BACKWARD
 
 
 @kernel

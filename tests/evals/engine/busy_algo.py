@@ -18,7 +18,12 @@ from tests.evals.conftest import module_text
 CONFIG: Final = MmConfig()
 RISK: Final = MmRiskLimits(max_position_1e8=10**15, max_order_notional_1e9=10**18, max_order_rate=10**6)
 DRAWN: Final = ReplaySettings(
-    latency_model="lognormal", burst_ppm=200_000, queue_model="power", place_entry_ns=3_000_000
+    latency_model="lognormal",
+    burst_ppm=200_000,
+    queue_model="power",
+    place_entry_ns=3_000_000,
+    maker_adverse_enabled=True,
+    self_impact_enabled=True,
 )
 """Settings under which everything that could be random is drawn."""
 

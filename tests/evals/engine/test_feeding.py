@@ -69,12 +69,6 @@ def feed_of(rows: Any, chunk_rows: int) -> tuple[Feed, Any]:
     return feed, asset[0]
 
 
-def read_whole(rows: Any, chunk_rows: int) -> None:
-    feed, _asset = feed_of(rows, chunk_rows)
-    for _ in range(len(rows)):
-        feed.hand_over(BOOK_ROWS)
-
-
 def seen(chunk_rows: int) -> tuple[list[int], list[int], list[int]]:
     """Return when book rows and trades happened and when packets were received, as the readers find them."""
     feed, asset = feed_of(ROWS, chunk_rows)
@@ -104,17 +98,13 @@ def test_every_reader_finds_its_rows_whatever_the_chunks(chunk_rows: int) -> Non
     assert seen(chunk_rows) == ([0, 1, 3], [2, 4], [7, 8, 9])
 
 
-def test_the_first_packet_is_known_at_the_start() -> None:
-    for chunk_rows in (1, 2, 3, 5):
-        _feed, asset = feed_of(ROWS, chunk_rows)
-        assert asset["packet_ns"] == START_NS + 7
-
-
-@pytest.mark.parametrize("chunk_rows", [1, 2, 100])
-def test_a_row_received_before_the_one_above_is_refused(chunk_rows: int) -> None:
-    backward = [*ROWS[:3], (3, 6, BID, 98, 1, True)]
+@pytest.mark.parametrize("chunk_rows", [1, 2, 3, 4, 100])
+@pytest.mark.parametrize("last", [True, False])
+def test_a_packet_received_before_the_one_above_is_refused(chunk_rows: int, last: bool) -> None:
+    """Wherever a chunk ends."""
+    backward = [*ROWS[:3], (3, 6, BID, 98, 1, last)]
     with pytest.raises(TapeError, match="Row 3 was received before"):
-        read_whole(backward, chunk_rows)
+        replay(Counted(Tape(events_of(backward), INFO), chunk_rows))
 
 
 def test_an_empty_tape_is_refused() -> None:
