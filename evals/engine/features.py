@@ -153,7 +153,7 @@ def _add_imbalance(asset: Record, features: Record, changed: bool) -> None:
 
 @kernel
 def _level_flow(before: int, after: int, d: int, sign: int) -> int:
-    """Return what came to the d-th best level of a side: all of it if the price got better, what was there goes else."""
+    """Return what came to the d-th best level of a side less what left it: all of it when the price is another."""
     px, px_before = get_word(after, 2 * d), get_word(before, 2 * d)
     key = px * sign if px > 0 else -NEVER
     key_before = px_before * sign if px_before > 0 else -NEVER

@@ -13,6 +13,7 @@ from evals.wasm import abi
 from evals.wasm.sections import Sections, read_sections
 
 PAGE_BYTES: Final = 65_536
+_TOLD_CHARACTERS: Final = 200
 _FEATURES_NAMED: Final = re.compile(rb"[\x80-\xff][\xc0\xc1][\x06\x86]|[\x80-\x9f]\xe8\x00|[\x00-\xff]\xa0\x01\x00")
 """The address of a byte of OnlineFeatures (0x1A000 to 0x1A0FF): as LEB128, as the lower or the upper half of 64 bits in
 LEB128 (compilers merge stores of two numbers), as a word of data or of a vector."""

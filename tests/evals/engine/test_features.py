@@ -137,8 +137,9 @@ def busy(packets: int, seed: int) -> list[Row]:
     for n in range(packets):
         now += int(rng.exponential(300e6))
         mid += int(rng.integers(-1, 2))
-        packet = [(BID, mid - 1 - int(rng.integers(0, 30)), int(rng.integers(0, 900))) for _ in range(2)]
-        packet += [(ASK, mid + 1 + int(rng.integers(0, 30)), int(rng.integers(0, 900))) for _ in range(2)]
+        near = 1 if n % 400 < 350 else 30
+        packet = [(BID, mid - near - int(rng.integers(0, 30)), int(rng.integers(0, 900))) for _ in range(2)]
+        packet += [(ASK, mid + near + int(rng.integers(0, 30)), int(rng.integers(0, 900))) for _ in range(2)]
         packet += [
             (BUY_TRADE if rng.random() < 0.6 else SELL_TRADE, mid, int(rng.pareto(1.2) * 20) + 1)
             for _ in range(int(rng.integers(0, 5)))
@@ -160,7 +161,7 @@ def mirrored(rows: Sequence[Row]) -> list[Row]:
 
 
 def test_a_busy_market(compiled_algo: Compiled) -> None:
-    rows = busy(1_000, 3)
+    rows = busy(1_000, 4)
     found = shown(replay(compiled_algo("snapshots"), Chunked(tape_of(rows), 50)))
     expected = plain_features(rows)
     assert len(found) == len(expected)
@@ -168,7 +169,7 @@ def test_a_busy_market(compiled_algo: Compiled) -> None:
         assert_same(a, b, number)
     assert found[-1]["flags"] == abi.VPIN_VALID
     assert 0 < found[-1]["vpin_1e4"] < 10_000
-    assert {row["spread_regime"] for row in found} == {0, 1, 2, 3}
+    assert {row["spread_regime"] for row in found} == {1, 2, 3}
     assert all(found[-1][f"rv_{window}_bps"] > 0 for window in ("1m", "5m", "1h"))
     assert all(row[name] == 0 for row in found for name in row if name.startswith(("pred", "fill", "queue")))
 
@@ -180,6 +181,21 @@ def test_a_mirrored_market_has_mirrored_features(compiled_algo: Compiled) -> Non
     for a, b in zip(shown(replay(wasm, tape_of(rows))), shown(replay(wasm, tape_of(mirrored(rows)))), strict=True):
         assert [a[n] for n in (*turned, "depth_imbalance_1e4")] == [-b[n] for n in (*turned, "depth_imbalance_1e4")]
         assert [a[n] for n in ("vpin_1e4", "cancel_rate_1e4")] == [b[n] for n in ("vpin_1e4", "cancel_rate_1e4")]
+
+
+def test_the_spread_is_tight_normal_wide_or_a_crisis(compiled_algo: Compiled) -> None:
+    """The ask stands 10 or 12 away for 100 s, then where it is called by another name."""
+    asks = [1_010 + 2 * (n % 2) for n in range(100)] + [1_011, 1_009, 1_011, 1_013, 1_025]
+    rows: list[Row] = [(START_NS, START_NS, BID, 1_000 * TICK, LOT, False)]
+    for n, (before, ask) in enumerate(zip([1_010, *asks], asks, strict=False)):
+        now = START_NS + n * 10**9
+        rows += [(now, now, ASK, px * TICK, sz, px == ask) for px, sz in dict([(before, 0), (ask, LOT)]).items()]
+    rows = remove_nothing_twice(rows)
+    found = shown(replay(compiled_algo("snapshots"), tape_of(rows)))
+    assert {row["spread_regime"] for row in found[:60]} == {1}
+    assert [row["spread_regime"] for row in found[100:]] == [1, 0, 1, 2, 3]
+    for a, b in zip(found, plain_features(rows), strict=True):
+        assert_same(a, b)
 
 
 def test_one_trade_may_fill_many_buckets(compiled_algo: Compiled) -> None:

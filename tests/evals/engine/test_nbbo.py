@@ -67,7 +67,8 @@ class World:
         venue, asset = self.venues[number], self.assets[number]
         venue.sides, venue.seen_ns = sides, now_ns
         asset["seen_ns"], self.sim["run"]["now_ns"] = now_ns, now_ns
-        self.region(self.book_at(number), abi.L2_BOOK)[()] = self.book(sides, venue.symbol, now_ns)
+        at, book = self.book_at(number), self.book(sides, venue.symbol, now_ns)
+        self.memory[at : at + book.nbytes] = np.frombuffer(book.tobytes(), np.uint8)
         for side in range(2):
             asset["levels"][side] = len(sides[side])
             asset["best_px_1e9"][side] = sides[side][0][0] if sides[side] else 0
