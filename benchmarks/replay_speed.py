@@ -133,10 +133,10 @@ def _heading() -> list[str]:
         f"{datetime.now(UTC):%Y-%m-%d}, written by `make bench`. {_processor()}, {os.cpu_count()} cores,",
         f"{platform.system()} {platform.release()}, Python {platform.python_version()}, {packages}.",
         "",
-        "Both engines run the same maker (`benchmarks/quoter`, `benchmarks/peer/quote.py`) with a decision on every packet,",
-        "the risk-averse queue and 1 ms latency each way, on one core, in turn. Ours is Rust compiled to WASM by the",
-        "published SDK, sandboxed and metered; hftbacktest's is compiled by Numba into the process. Millions of tape rows",
-        "a second; the best run, and in brackets the median.",
+        "Both engines run the same maker (`benchmarks/quoter`, `benchmarks/peer/quote.py`) with a decision on every",
+        "packet, the risk-averse queue and 1 ms latency each way, on one core, in turn. Ours is Rust compiled to WASM",
+        "with the published SDK, sandboxed and metered; hftbacktest's is compiled by Numba into the process. Millions of",
+        "tape rows a second: the best run, and in brackets the median.",
         "",
     ]
 
@@ -185,8 +185,8 @@ def _compare(name: str, tape: Repeated, wasm: bytes, options: argparse.Namespace
     if not options.no_peer:
         lines.append(f"**{ours.best / peer.best:.2f} times hftbacktest** (medians: {ours.median / peer.median:.2f}).")
     lines += [
-        f"Of {ours.ns:.0f} ns a row: {books.ns:.0f} for books and clocks, {idle.ns - books.ns:.0f} for calling the algo, "
-        f"{ours.ns - idle.ns:.0f} for its thinking and its orders.",
+        f"Of {ours.ns:.0f} ns a row: {books.ns:.0f} for books and clocks, {idle.ns - books.ns:.0f} for calling the "
+        f"algo, {ours.ns - idle.ns:.0f} for its thinking and its orders.",
         "",
     ]
     return lines

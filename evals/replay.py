@@ -241,7 +241,7 @@ def _band(
         return {}
     from evals.metrics import band  # noqa: PLC0415
 
-    runs = {settings.queue_model: result.metrics}
+    runs: dict[str, dict[str, int | float | None]] = {settings.queue_model: result.metrics}
     for model in get_args(QueueModel):
         if model not in runs:
             if progress is not None:

@@ -97,11 +97,8 @@ def next_key(book: Record, side: int, key: int) -> int:
     """Return the key of the best level that is worse than a key; NO_KEY if there is none."""
     sign = 1 - 2 * side
     tick = tick_of(book, key * sign)
-    if tick >= 0:
-        below = tick * sign - book.base[side]
-    else:
-        # Not on a tick: round towards better.
-        below = -(-key // book.tick_size_1e9) - book.base[side]
+    # A key that is not on a tick is rounded towards better.
+    below = (tick * sign if tick >= 0 else -(-key // book.tick_size_1e9)) - book.base[side]
     at = _next_in_window(book, side, min(below, WINDOW))
     near = _key_at(book, side, at) if at >= 0 else NO_KEY
     if near >= book.far_best_key[side]:
@@ -109,7 +106,7 @@ def next_key(book: Record, side: int, key: int) -> int:
     at = far_locate(book, side, key) - 1
     if at < book.far_first[side]:
         return near
-    return max(near, far_at(book, side, at).px_1e9 * sign)
+    return max(near, far_at(book, side, at).px_1e9 * sign)  # type: ignore[no-any-return]
 
 
 @kernel
@@ -129,7 +126,7 @@ def mid_px(book: Record) -> int:
     """Return the mid as the SDK computes it (integer mean of the best prices); 0 if a side is empty."""
     if book.depth[0] == 0 or book.depth[1] == 0:
         return 0
-    return (book.top[0, 0] - book.top[1, 0]) // 2
+    return (book.top[0, 0] - book.top[1, 0]) // 2  # type: ignore[no-any-return]
 
 
 @kernel

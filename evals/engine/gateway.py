@@ -178,7 +178,7 @@ def _roll_session(sim: Record, symbol: Record) -> None:
 
 @kernel
 def take_actions(sim: Record, asset: Record, callback: int, send: int) -> bool:
-    """Act on what a callback about an asset returned; with ``send`` 0 only log it. False if it is no list of actions."""
+    """Act on what a callback about an asset returned; with ``send`` 0 only log it. False if it is no action list."""
     count = _read_actions(sim, callback)
     if count == 0:
         return True
@@ -240,7 +240,7 @@ def _target(sim: Record, asset: Record, kind: int, order_id: int, targets: int) 
             slot = _find_open(symbol, order_id)
             if slot >= 0:
                 found = slot_at(symbol, slot).asset
-                return found if venue_id in (0, asset_at(sim, found).venue_id) else -1  # type: ignore[no-any-return]
+                return found if venue_id in (0, asset_at(sim, found).venue_id) else -1
             if symbol_id != 0:
                 break
     symbol = symbol_at(sim, own)
@@ -248,7 +248,7 @@ def _target(sim: Record, asset: Record, kind: int, order_id: int, targets: int) 
         return symbol.home  # type: ignore[no-any-return]
     for i in range(symbol.first_asset, symbol.first_asset + symbol.assets):
         if asset_at(sim, i).venue_id == venue_id:
-            return i  # type: ignore[no-any-return]
+            return i
     return -1
 
 

@@ -583,7 +583,7 @@ SIM: Final = np.dtype(
 # Codes of ``run.failure``.
 NO_FAILURE, TRAPPED, HOST_ERROR, BAD_POINTER, TOO_MANY_ACTIONS, UNKNOWN_ACTION, LOG_FULL = range(7)
 
-# What a stretch of the loop ends with. ``run.wanted`` is the asset that needs rows, ``run.reader`` which of its readers.
+# What a stretch of the loop ends with; ``run.wanted`` is the asset that needs rows, ``run.reader`` its reader.
 RUNNING, ENDED, FAILED, FULL, NEEDS_ROWS, DISORDERED = range(6)
 BOOK_ROWS, TRADE_ROWS, LOCAL_ROWS = range(3)
 

@@ -23,8 +23,8 @@ from evals.engine.gateway import (
 from evals.engine.kernel import kernel
 from evals.engine.layout import (
     BOOK_ROWS,
-    DISORDERED,
     CHANGES_MARGIN,
+    DISORDERED,
     ENDED,
     FAILED,
     FULL,
@@ -335,7 +335,7 @@ def _nearly_full(sim: Record) -> bool:
         sweep = max(sweep, depth)
         if answers.tail + depth > answers.room or requests.tail + _MARGIN > requests.room:
             return True
-    return (
+    return (  # type: ignore[no-any-return]
         run.fills + sweep > sim.fills_first + sim.fills_room
         or run.orders + _MARGIN > sim.orders_first + sim.orders_room
         or run.samples + sim.symbol_count + 1 > sim.equity_first + sim.equity_room

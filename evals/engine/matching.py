@@ -103,7 +103,7 @@ def _off_market(asset: Record, px_1e9: int) -> bool:
     """
     limit = asset.rules.off_market_bps
     bid_key, ask_key = best_key(asset.book, BUY), best_key(asset.book, SELL)
-    if limit == 0 or bid_key == NO_KEY or ask_key == NO_KEY:
+    if limit == 0 or NO_KEY in (bid_key, ask_key):
         return False
     if bid_key <= px_1e9 <= -ask_key:
         return False

@@ -1,4 +1,4 @@
-"""The quantiles of a lognormal distribution as integers, the same on every machine: decimal arithmetic is exact there."""
+"""The quantiles of a lognormal distribution as integers, the same on every machine thanks to decimal arithmetic."""
 
 from __future__ import annotations
 

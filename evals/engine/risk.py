@@ -1,8 +1,8 @@
 """Risk limits between the algo and its orders: what is refused never reaches the exchange. Cancels always pass.
 
-Checked for each symbol on what the algo's side knows (its own account and the books it sees), in this order: daily loss (104),
-position with all open orders of that side filled (101), order notional (100), order rate in any one second (100),
-distance from the market (103).
+Checked for each symbol on what the algo's side knows (its own account and the books it sees), in this order: daily
+loss (104), position with all open orders of that side filled (101), order notional (100), order rate in any one second
+(100), distance from the market (103).
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ def _deviates(asset: Record, limit: int, px_1e9: int) -> bool:
     if limit == 0 or bid == 0 or ask == 0:
         return False
     if px_1e9 > ask:
-        return px_1e9 - ask > muldiv(ask, limit, 10_000)
-    return bid - px_1e9 > muldiv(bid, limit, 10_000)
+        return px_1e9 - ask > muldiv(ask, limit, 10_000)  # type: ignore[no-any-return]
+    return bid - px_1e9 > muldiv(bid, limit, 10_000)  # type: ignore[no-any-return]
 
 
 @kernel

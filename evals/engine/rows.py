@@ -32,7 +32,7 @@ def seek_book_row(asset: Record) -> None:
     at = tape.at
     while at < tape.end:
         kind = byte_of(tape.kind, at)
-        if kind != _BUY_TRADE and kind != _SELL_TRADE:  # noqa: PLR1714 -- no sets in kernels
+        if kind not in (_BUY_TRADE, _SELL_TRADE):
             tape.at = at
             asset.book_found = 1
             asset.book_ns = max(asset.book_ns, _happened_ns(tape, at))
@@ -57,7 +57,7 @@ def seek_trade_row(asset: Record) -> None:
     at = tape.at
     while at < tape.end:
         kind = byte_of(tape.kind, at)
-        if kind == _BUY_TRADE or kind == _SELL_TRADE:  # noqa: PLR1714 -- no sets in kernels
+        if kind in (_BUY_TRADE, _SELL_TRADE):
             tape.at = at
             asset.trade_found = 1
             asset.trade_ns = max(asset.trade_ns, _happened_ns(tape, at))

@@ -38,7 +38,7 @@ class ReplaySettings(Document):
     queue_exponent: Annotated[int, Field(ge=1, le=8)] = 3
     """The n of the power family."""
     queue_band: bool = True
-    """Whether an evaluation runs under every other queue model as well, to show how much the figures owe to this one."""
+    """Whether an evaluation runs under every other queue model too, to show how much the figures owe to this one."""
     partial_fills: bool = True
     """Whether fills stop at the size that traded or stood there; without, an order that is reached fills whole."""
     off_market_bps: Annotated[int, Field(ge=0, le=10_000)] = 100

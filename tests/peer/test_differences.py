@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from evals.market.schema import ASK, BID, BUY_TRADE, CLEAR, SELL_TRADE
+from evals.market.schema import ASK, BID, CLEAR, SELL_TRADE
 from evals.replay import ReplayResult
 from tests.evals.conftest import START_NS, UNIT_PX, UNIT_SZ, Action, events_of
 

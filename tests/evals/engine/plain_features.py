@@ -1,4 +1,4 @@
-"""docs/features.md in plain Python: whole books in dictionaries, whole histories in lists, fractions, no state to roll."""
+"""docs/features.md in plain Python: whole books in dictionaries, whole histories in lists, fractions."""
 
 from __future__ import annotations
 

@@ -189,7 +189,7 @@ def test_the_spread_is_tight_normal_wide_or_a_crisis(compiled_algo: Compiled) ->
     rows: list[Row] = [(START_NS, START_NS, BID, 1_000 * TICK, LOT, False)]
     for n, (before, ask) in enumerate(zip([1_010, *asks], asks, strict=False)):
         now = START_NS + n * 10**9
-        rows += [(now, now, ASK, px * TICK, sz, px == ask) for px, sz in dict([(before, 0), (ask, LOT)]).items()]
+        rows += [(now, now, ASK, px * TICK, sz, px == ask) for px, sz in {before: 0, ask: LOT}.items()]
     rows = remove_nothing_twice(rows)
     found = shown(replay(compiled_algo("snapshots"), tape_of(rows)))
     assert {row["spread_regime"] for row in found[:60]} == {1}
