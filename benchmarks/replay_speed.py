@@ -135,8 +135,8 @@ def _heading() -> list[str]:
         "",
         "Both engines run the same maker (`benchmarks/quoter`, `benchmarks/peer/quote.py`) with a decision on every",
         "packet, the risk-averse queue and 1 ms latency each way, on one core, in turn. Ours is Rust compiled to WASM",
-        "with the published SDK, sandboxed and metered; hftbacktest's is compiled by Numba into the process. Millions of",
-        "tape rows a second: the best run, and in brackets the median.",
+        "with the published SDK, sandboxed and metered; hftbacktest's is compiled by Numba into the process. Millions",
+        "of tape rows a second: the best run, and in brackets the median.",
         "",
     ]
 

@@ -117,10 +117,10 @@ class Instance:
         if not self.takes_messages:
             return
         table = self.region(abi.MESH_TABLE_AT, abi.MESH_TABLE)
-        table["self_label"], table["self_mesh_id"] = place.label.encode(), place.mesh_id
+        table["self_label"], table["self_mesh_id"] = _label(place.label), place.mesh_id
         table["peer_count"] = len(ids)
         for entry, (label, mesh_id) in zip(table["peers"], place.peers, strict=False):
-            entry["label"], entry["mesh_id"] = label.encode(), mesh_id
+            entry["label"], entry["mesh_id"] = _label(label), mesh_id
         for symbol in range(len(self.states)):
             state = self.state(symbol)
             state["mesh_id"], state["mesh_peer_count"] = place.mesh_id, len(ids)
@@ -210,6 +210,11 @@ def _refusal(error: Exception, memory_limit_bytes: int) -> InvalidModuleError:
     return InvalidModuleError(
         f"The module cannot be instantiated within {memory_limit_bytes} bytes of memory: {reason}. {remedy}"
     )
+
+
+def _label(text: str) -> Any:
+    """Return a label as the SDK has it: 32 bytes, zeros behind the text."""
+    return np.frombuffer(text.encode().ljust(abi.MAX_LABEL_BYTES, b"\0"), np.uint8)
 
 
 def _explain(error: BaseException, callback: str, event_index: int, fuel_used: int) -> AlgoFailure:

@@ -105,7 +105,7 @@ def remove_nothing_twice(rows: list[Row]) -> list[Row]:
     books: dict[int, set[int]] = {BID: set(), ASK: set()}
     kept = []
     for row in rows:
-        _, _, kind, px, sz, last = row
+        _, _, kind, px, sz, _ = row
         if kind == CLEAR:
             books = {BID: set(), ASK: set()}
         elif kind in books:
