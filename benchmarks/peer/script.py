@@ -16,19 +16,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import hftbacktest as hft
 import numpy as np
 from convert import convert, packet_times
+from hftbacktest.order import FOK, GTC, GTX, IOC, LIMIT, MARKET
 from quote import backtest, options_of
 
 _TAPE = np.dtype([(n, np.int64) for n in ("exchange_ns", "receive_ns", "kind", "px_1e9", "sz_1e8", "flags")])
 _CANCEL, _AMEND = 1, 2
 _TYPES = [
-    (hft.GTC, hft.LIMIT),
-    (hft.GTC, hft.MARKET),
-    (hft.IOC, hft.LIMIT),
-    (hft.FOK, hft.LIMIT),
-    (hft.GTX, hft.LIMIT),
+    (GTC, LIMIT),
+    (GTC, MARKET),
+    (IOC, LIMIT),
+    (FOK, LIMIT),
+    (GTX, LIMIT),
 ]
 """The peer's time in force and order type by the SDK's order type."""
 
@@ -51,7 +51,9 @@ def play(case: dict[str, Any]) -> dict[str, Any]:
     rows = np.array([tuple(row) for row in case["rows"]], _TAPE)
     lot, tick = case["lot_size_1e8"] / 1e8, case["tick_size_1e9"] / 1e9
     options = options_of(["", "", "--qty-lots", "1", "--limit-lots", "1", "--depth", "hashmap", *case["options"]])
-    hbt = backtest(convert(rows), case, options)
+    # The peer reads the array where it lies: it must live as long.
+    events = convert(rows)
+    hbt = backtest(events, case, options)
     due = dict(enumerate(packet_times(rows).tolist()))
     left: dict[int, float] = {}
     fills = []

@@ -12,7 +12,7 @@ from tests.evals.conftest import play  # noqa: F401 -- a fixture
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv-peer/bin/python"
-_TIMEOUT_S = 600
+_TIMEOUT_S = 300
 
 
 @pytest.fixture(scope="session")

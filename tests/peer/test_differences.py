@@ -142,7 +142,7 @@ CASES = {
         theirs=[(1, 101, 3, 100)],
     ),
     "what was taken is gone until the tape restates it": Case(
-        [*BOOK, tick(100), at(200, ASK, 102, 2), tick(300)],
+        [*BOOK, tick(100), at(200, ASK, 102, 2), tick(300), tick(400)],
         {0: [order(1, 1, 102, 2, IOC)], 1: [order(2, 1, 102, 1, IOC)], 3: [order(3, 1, 102, 1, IOC)]},
         ours=[(1, 102, 2, 10), (3, 102, 1, 310)],
         theirs=[(1, 102, 2, 10), (2, 102, 1, 110), (3, 102, 1, 310)],
@@ -186,12 +186,12 @@ CASES = {
     ),
     "whole fills: the same in the power family": Case(
         [
-            *[*BOOK, at(5, BID, 99, 1), at(50, BID, 99, 100), at(100, BID, 99, 50), at(150, BID, 99, 40)],
+            *[*BOOK, at(5, BID, 99, 1), at(50, BID, 99, 100), at(100, BID, 99, 50), at(150, BID, 99, 1)],
             *[at(200, SELL_TRADE, 99, 1), tick(300)],
         ],
         {0: [order(1, 1, 99, 9)]},
         whole=True,
-        queue=("power_total", 3),
+        queue=("power_total", 4),
         ours=[(1, 99, 9, 200)],
         theirs=[],
     ),
