@@ -5,8 +5,8 @@
 A case has ``rows`` (exchange_ns, receive_ns, kind, px_1e9, sz_1e8, flags of a tape), ``script`` (by number of the
 packet: order id, px_1e9, qty_1e8, side, kind, order type of the project's SDK), ``tick_size_1e9``, ``lot_size_1e8``
 and what else differs from the defaults of `quote.py`'s command line. For each case it prints ``fills`` (order id,
-px_1e9, qty_1e8, exchange_ns), ``statuses`` by order id, ``position_lots`` as the peer counts it, and ``code``: its
-answer to the last step.
+px_1e9, qty_1e8, exchange_ns), ``seen`` (the best bid at each packet), ``position_lots`` as the peer counts it, and
+``code``: its answer to the last step.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def play(case: dict[str, Any]) -> dict[str, Any]:
     hbt = backtest(events, case, options)
     due = dict(enumerate(packet_times(rows).tolist()))
     left: dict[int, float] = {}
-    fills = []
+    fills, seen = [], []
     code = hbt.elapse(0)
     while code == 0:
         orders = hbt.orders(0)
@@ -72,16 +72,15 @@ def play(case: dict[str, Any]) -> dict[str, Any]:
             break
         for packet in [n for n, at_ns in due.items() if at_ns <= hbt.current_timestamp]:
             del due[packet]
+            seen.append(round(hbt.depth(0).best_bid_tick * tick * 1e9))
             for action in case["script"].get(str(packet), ()):
                 send(hbt, action, lot)
                 if action[4] != _CANCEL:
                     left[action[0]] = action[2] / 1e8 if action[0] not in left else left[action[0]]
         code = hbt.elapse(1)
-    orders = hbt.orders(0)
-    statuses = {order_id: orders.get(order_id).status for order_id in left}
     found = {
         "fills": fills,
-        "statuses": statuses,
+        "seen": seen,
         "position_lots": round(hbt.state_values(0).position / lot),
         "code": code,
     }

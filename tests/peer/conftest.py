@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.evals.conftest import play  # noqa: F401 -- a fixture
+from tests.evals.conftest import play, wat  # noqa: F401 -- fixtures
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv-peer/bin/python"

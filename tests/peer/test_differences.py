@@ -15,7 +15,8 @@ import pytest
 
 from evals.market.schema import ASK, BID, CLEAR, SELL_TRADE
 from evals.replay import ReplayResult
-from tests.evals.conftest import START_NS, UNIT_PX, UNIT_SZ, Action, events_of
+from evals.wasm import abi
+from tests.evals.conftest import START_NS, UNIT_PX, UNIT_SZ, Action, events_of, pack_actions
 
 LIMIT, MARKET, IOC, FOK, POST_ONLY = range(5)
 NEW, CANCEL, AMEND = range(3)
@@ -287,13 +288,33 @@ def asked(case: Case) -> dict[str, Any]:
     }
 
 
+PACKETS_OF_ONE_TIME = Case([*BOOK, at(100, BID, 100, 1), at(100, BID, 101, 1), tick(200), tick(300)], {}, [], [])
+
+
 @pytest.fixture(scope="module")
 def peer(in_peer: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Return what the peer makes of every case."""
     path: Path = tmp_path_factory.mktemp("peer") / "cases.json"
-    path.write_text(json.dumps({name: asked(case) for name, case in CASES.items()}))
+    path.write_text(json.dumps({name: asked(case) for name, case in (CASES | {"": PACKETS_OF_ONE_TIME}).items()}))
     found: dict[str, Any] = json.loads(in_peer("script.py", path))
     return found
+
+
+def test_packets_of_one_time_are_one_decision_each_with_a_book_of_their_own(
+    play: Callable[..., ReplayResult], wat: Callable[..., bytes], peer: dict[str, Any]
+) -> None:
+    """The algo sends a buy at the best bid that it sees, the n-th with the id n."""
+    bid = abi.L2_BOOK.fields["bids"][1]
+    on_book = f"""
+      global.get $calls i32.const 1 i32.add global.set $calls
+      i32.const 0x26108 global.get $calls i64.extend_i32_u i64.store
+      i32.const 0x26110 local.get 0 i64.load offset={bid} i64.store
+      i32.const 0x26100"""
+    packed = "".join(f"\\{byte:02x}" for byte in pack_actions([order(1, 1, 1, 1)]))
+    algo = wat(on_book, data=f'(data (i32.const 0x26100) "{packed}")')
+    result = play(PACKETS_OF_ONE_TIME.rows, algo)
+    assert (result.orders["px_1e9"] // UNIT_PX).tolist() == [99, 100, 101, 101, 101]
+    assert [px // UNIT_PX for px in peer[""]["seen"]][:4] == [99, 101, 101, 101]
 
 
 @pytest.mark.parametrize("name", CASES)
