@@ -17,10 +17,10 @@ help:  ## Show this list
 demo: $(VENV)/.run $(VENV)/.rust $(VENV)/.ssh  ## Take a Rust algo from source to the replay stage on real market data
 	@$(BIN)/python -m sequence.demo
 
-test: $(VENV)/.dev $(VENV)/.rust lint  ## Lint, type-check and test (no long sweeps)
+test: $(VENV)/.dev $(VENV)/.rust $(PEER)/.made lint  ## Lint, type-check and test (no long sweeps)
 	$(BIN)/python -m pytest -m "not long" -n 2 --dist loadfile
 
-test-long: $(VENV)/.dev $(VENV)/.rust lint  ## All tests, the long sweeps too
+test-long: $(VENV)/.dev $(VENV)/.rust $(PEER)/.made lint  ## All tests, the long sweeps too
 	HYPOTHESIS_PROFILE=fresh $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.dev  ## Formatting, lint, types and the one-way import contract
@@ -67,7 +67,7 @@ $(VENV)/.dev: $(VENV)/.run requirements-dev.lock
 	@$(INSTALL) --no-deps --require-hashes -r requirements-dev.lock
 	@touch $@
 
-# hftbacktest, which the engine is measured beside. It needs an older NumPy than the project: an environment of its own.
+# hftbacktest, which the engine is measured beside and compared with (docs/fidelity.md). It needs an older NumPy than the project: an environment of its own.
 $(PEER)/.made: $(VENV)/bin/python benchmarks/peer/requirements.lock
 	@echo "Installing hftbacktest in $(PEER) ..."
 	@$(BIN)/python -m venv --clear $(PEER)
