@@ -67,7 +67,8 @@ $(VENV)/.dev: $(VENV)/.run requirements-dev.lock
 	@$(INSTALL) --no-deps --require-hashes -r requirements-dev.lock
 	@touch $@
 
-# hftbacktest, which the engine is measured beside and compared with (docs/fidelity.md). It needs an older NumPy than the project: an environment of its own.
+# hftbacktest, which the engine is measured beside and compared with (docs/fidelity.md). It needs an older NumPy than
+# the project: an environment of its own.
 $(PEER)/.made: $(VENV)/bin/python benchmarks/peer/requirements.lock
 	@echo "Installing hftbacktest in $(PEER) ..."
 	@$(BIN)/python -m venv --clear $(PEER)

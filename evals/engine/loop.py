@@ -23,8 +23,8 @@ from evals.engine.gateway import (
 from evals.engine.kernel import kernel
 from evals.engine.layout import (
     BOOK_ROWS,
-    CHANGES_MARGIN,
     DISORDERED,
+    CHANGES_MARGIN,
     ENDED,
     FAILED,
     FULL,
