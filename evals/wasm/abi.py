@@ -271,11 +271,11 @@ MESH_TABLE_AT: Final = 0x24200
 MAX_LABEL_BYTES: Final = 32
 MESH_TABLE: Final = np.dtype(
     [
-        ("self_label", f"S{MAX_LABEL_BYTES}"),
+        ("self_label", "u1", MAX_LABEL_BYTES),
         ("self_mesh_id", "<u8"),
         ("peer_count", "u1"),
         ("pad", "u1", 7),
-        ("peers", [("label", f"S{MAX_LABEL_BYTES}"), ("mesh_id", "<u8")], MAX_MESH_PEERS),
+        ("peers", [("label", "u1", MAX_LABEL_BYTES), ("mesh_id", "<u8")], MAX_MESH_PEERS),
     ]
 )
 FIXED_REGIONS_FROM: Final = VENUE_BOOKS_AT
