@@ -117,10 +117,12 @@ class Instance:
         if not self.takes_messages:
             return
         table = self.region(abi.MESH_TABLE_AT, abi.MESH_TABLE)
-        table["self_label"], table["self_mesh_id"] = _label(place.label), place.mesh_id
+        _write_label(table["self_label"], place.label)
+        table["self_mesh_id"] = place.mesh_id
         table["peer_count"] = len(ids)
         for entry, (label, mesh_id) in zip(table["peers"], place.peers, strict=False):
-            entry["label"], entry["mesh_id"] = _label(label), mesh_id
+            _write_label(entry["label"], label)
+            entry["mesh_id"] = mesh_id
         for symbol in range(len(self.states)):
             state = self.state(symbol)
             state["mesh_id"], state["mesh_peer_count"] = place.mesh_id, len(ids)
@@ -212,11 +214,6 @@ def _refusal(error: Exception, memory_limit_bytes: int) -> InvalidModuleError:
     )
 
 
-def _label(text: str) -> Any:
-    """Return a label as the SDK has it: 32 bytes, zeros behind the text."""
-    return np.frombuffer(text.encode().ljust(abi.MAX_LABEL_BYTES, b"\0"), np.uint8)
-
-
 def _explain(error: BaseException, callback: str, event_index: int, fuel_used: int) -> AlgoFailure:
     place: dict[str, Any] = {"callback": callback, "event_index": event_index, "fuel_used": fuel_used}
     code = error.trap_code if isinstance(error, wasmtime.Trap) else None
@@ -229,6 +226,11 @@ def _explain(error: BaseException, callback: str, event_index: int, fuel_used: i
     if not isinstance(error, (wasmtime.Trap, wasmtime.WasmtimeError)):
         raise error
     return AlgoTrapped(f"The algo trapped: {_last_line(error)}", **place)
+
+
+def _write_label(field: Any, label: str) -> None:
+    content = label.encode()
+    field[: len(content)] = np.frombuffer(content, np.uint8)
 
 
 def _last_line(error: Exception) -> str:

@@ -118,10 +118,6 @@ TEXTS: dict[str, tuple[Callable[[], bytes], str]] = {
         ),
         "algo_on_book_v3 has the type",
     ),
-    "multi-venue of 0.3": (
-        lambda: bytes(wasmtime.wat2wasm(text().replace("algo_on_book_v3", "a").replace("algo_on_message", "b"))),
-        "multi-venue form of SDK 0.3 is not supported",
-    ),
     "a stack inside the host's regions": (
         lambda: bytes(wasmtime.wat2wasm(text().replace("0x60000", "0x20000"))),
         "stack starts at 0x20000",
