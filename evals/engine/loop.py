@@ -23,8 +23,8 @@ from evals.engine.gateway import (
 from evals.engine.kernel import kernel
 from evals.engine.layout import (
     BOOK_ROWS,
-    DISORDERED,
     CHANGES_MARGIN,
+    DISORDERED,
     ENDED,
     FAILED,
     FULL,
