@@ -8,10 +8,12 @@ Definitions, windows and what stays neutral: `docs/features.md`.
 
 from __future__ import annotations
 
+import numpy as np
+
 from evals.engine.arithmetic import muldiv
 from evals.engine.feed import show_change
 from evals.engine.kernel import kernel
-from evals.engine.layout import CLEARED, FEATURES, INSERTED, NEVER, REMOVED, Record
+from evals.engine.layout import CLEARED, FEATURES, INSERTED, NEVER, REMOVED, Record, Records
 from evals.engine.second_samples import sample_seconds, see_spread, show_spread
 from evals.engine.tables import change_at, features_at, get_word, move_bytes
 from evals.engine.trade_flow import REMOVED as REMOVED_SIZE
@@ -33,6 +35,13 @@ _SIDE_BYTES = BOOK_LEVELS * 16
 _TOP_BYTES = OFI_LEVELS * 16
 _SHOWN_BYTES: int = ONLINE_FEATURES.fields["reserved"][1]  # type: ignore[index]
 _LARGEST_SIZE = 1 << 56
+
+
+def no_features() -> Records:
+    """Return the record of an asset that has seen no packet."""
+    features = np.zeros(1, FEATURES)
+    features["shown"]["version"] = 1
+    return features
 
 
 @kernel
@@ -64,7 +73,6 @@ def watch_packet(sim: Record, asset: Record) -> None:
     _add_imbalance(asset, features, changed)
     show_flow(features)
     show_spread(features)
-    features.shown.version = 1
     features.shown.feature_ts_ns = now_ns
     show_features(sim, asset)
 

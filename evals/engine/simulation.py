@@ -13,6 +13,7 @@ import numpy as np
 from bundles.mm_types import MmRiskLimits
 from evals.engine import layout, loop
 from evals.engine.books import move_window
+from evals.engine.features import no_features
 from evals.engine.feeding import Feed
 from evals.engine.layout import NEVER, Int64s, Records
 from evals.engine.logs import RunLogs
@@ -206,7 +207,7 @@ class Simulation:
             asset["book"]["ticks_per_1e9"] = 1.0 / place.instrument.tick_size_1e9
             write_rules(memory, index, place, settings, seed, trace)
             if place.home and instance.facts.reads_features:
-                memory.keep(asset, "features", index, np.zeros(1, layout.FEATURES))
+                memory.keep(asset, "features", index, no_features())
         for index, symbol in enumerate(market.symbols):
             record = memory.symbols[index]
             record["symbol_id"], record["home"] = symbol.symbol_id, symbol.home
