@@ -173,7 +173,7 @@ def their_ends(log: Any) -> dict[int, End]:
 
 
 def share_behind(model: str, exponent: int, ahead: float, behind: float) -> float:
-    """Return the share of cancelled size that the peer takes to have stood behind us."""
+    """Return the share of cancelled size that the peer takes to have stood behind us; NaN where it has none."""
     if model == "log":
         if ahead <= -1:
             return math.nan
@@ -181,13 +181,17 @@ def share_behind(model: str, exponent: int, ahead: float, behind: float) -> floa
     return float((behind / (behind + ahead)) ** exponent)
 
 
-def least_ahead(events: Events, px_1e9: int, order: End, until_ns: int, model: str, exponent: int) -> float:
-    """Return the least that the peer's formula ever says stood ahead of an order after a level of its price."""
+def reached(market: Tape, order: End, until_ns: int, model: str, exponent: int, floor: float) -> bool:
+    """Return whether a trade at an order's price reaches it just then, by the peer's formula in plain Python.
+
+    ``floor`` is the least that can stand ahead after a level: 0 here, nothing there.
+    """
+    events, instrument = market.events, market.info.instrument
     level, trade = (BID, SELL_TRADE) if order.side > 0 else (ASK, BUY_TRADE)
     kind = events["kind"]
-    chosen = ((kind == level) | (kind == trade)) & (events["px_1e9"] == px_1e9) | (kind == CLEAR)
-    rows = events[chosen]
-    size, ahead, traded, least = 0.0, math.nan, 0.0, math.inf
+    here = events["px_1e9"] == order.px_ticks * instrument.tick_size_1e9
+    rows = events[((kind == level) | (kind == trade)) & here | (kind == CLEAR)]
+    size, ahead, traded = 0.0, math.nan, 0.0
     for row in rows[np.argsort(rows["exchange_ns"], kind="stable")]:
         if row["exchange_ns"] > until_ns:
             break
@@ -198,8 +202,9 @@ def least_ahead(events: Events, px_1e9: int, order: End, until_ns: int, model: s
         if row["kind"] == CLEAR:
             size = 0.0
         elif row["kind"] == trade:
-            if rests:
-                ahead, traded = ahead - qty, traded + qty
+            ahead, traded = (ahead - qty, traded + qty) if rests else (ahead, 0.0)
+            if ahead <= -instrument.lot_size_1e8 / 2e8:
+                return int(row["exchange_ns"]) == until_ns
         else:
             cancelled = size - qty - traded
             if rests and cancelled > 0:
@@ -207,10 +212,9 @@ def least_ahead(events: Events, px_1e9: int, order: End, until_ns: int, model: s
                 share = share_behind(model, exponent, ahead, behind)
                 ahead -= (1 - share) * cancelled
                 ahead += min(behind - share * cancelled, 0)
-            ahead, traded, size = min(ahead, qty), 0.0, qty
-            if rests:
-                least = min(least, ahead)
-    return least
+            ahead = qty if math.isnan(ahead) and rests else max(min(ahead, qty), floor)
+            traded, size = 0.0, qty
+    return False
 
 
 @pytest.mark.parametrize("offset", OFFSETS)
@@ -232,9 +236,10 @@ def test_every_order_ends_as_at_the_peer(market: Market, quoter: bytes, model: s
             if oid in ours and ours[oid][:3] == end[:3] and (ours[oid].filled_ns or end.filled_ns)
         }
         first = min(filled_ns, key=lambda oid: (filled_ns[oid], oid))
-        px_1e9 = theirs[first].px_ticks * tape.info.instrument.tick_size_1e9
-        least = least_ahead(tape.events, px_1e9, theirs[first], filled_ns[first], model, exponent)
-        assert least < 0, f"order {first}: ours {ours[first]}, theirs {theirs[first]}"
+        at_ns = filled_ns[first]
+        for end, floor in ((ours[first], 0.0), (theirs[first], -math.inf)):
+            filled_then = reached(tape, end, at_ns, model, exponent, floor)
+            assert filled_then == (end.filled_ns == at_ns), f"order {first}: {end}, least ahead {floor}"
         return
     assert not different
     orders, position_lots = peer[f"{name}.totals"].tolist()
