@@ -221,7 +221,11 @@ FEEDS = [
 LEVELS_FIRST = [
     pytest.param(Feed(first="levels", bursts=True), id="in one packet"),
     pytest.param(Feed(first="levels", prints="maker", by_level=True), id="level by level"),
-    pytest.param(Feed(first="levels", split=True), id="in two packets at one time"),
+    pytest.param(
+        Feed(first="levels", split=True),
+        id="in two packets at one time",
+        marks=pytest.mark.xfail(reason="packets of one time keep their order: the decrease and the trade count twice"),
+    ),
 ]
 LAYERED = Flow(probes_per_side=4, sweeps=False)
 
@@ -256,7 +260,6 @@ def test_a_model_is_exact_on_many_more_flows(
     assert_exact(replay, model, cancels, feed, flow, range(2_000, 3_000))
 
 
-@pytest.mark.xfail(reason="a level's decrease and the trade after it are counted twice")
 @pytest.mark.parametrize("feed", LEVELS_FIRST)
 @pytest.mark.parametrize(("model", "cancels"), EXACT)
 def test_a_level_may_come_before_the_trade_that_reduced_it(
