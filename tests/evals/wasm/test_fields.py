@@ -68,13 +68,19 @@ def actions_of(guest: Guest, at: int) -> list[tuple[int, ...]]:
     ]
 
 
-def action(oid: int, qty: int, px: int, side: int, kind: int = 0, order_type: int = 0, **more: int) -> tuple[int, ...]:
-    return (oid, px, qty, side, kind, order_type, more.get("venue", 0), 0, more.get("symbol", 0), *divmod_(more))
-
-
-def divmod_(more: dict[str, int]) -> tuple[int, int]:
-    ttl_ms = more.get("ttl_ms", 0)
-    return ttl_ms % 256, ttl_ms // 256
+def action(
+    oid: int,
+    qty: int,
+    px: int,
+    side: int,
+    kind: int = 0,
+    order_type: int = 0,
+    *,
+    venue: int = 0,
+    symbol: int = 0,
+    ttl_ms: int = 0,
+) -> tuple[int, ...]:
+    return (oid, px, qty, side, kind, order_type, venue, 0, symbol, ttl_ms % 256, ttl_ms // 256)
 
 
 PLAIN = [

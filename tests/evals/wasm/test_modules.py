@@ -11,7 +11,7 @@ import wasmtime
 from bundles.errors import InvalidModuleError
 from evals.market.schema import BID
 from evals.replay import ReplayResult
-from evals.wasm import inspect_module
+from evals.wasm import abi, inspect_module
 
 EMPTY = "i32.const 0x26000"
 ROWS = [(0, 0, BID, 99, 1), (10, 10, BID, 98, 1), (2 * 10**9, 2 * 10**9, BID, 97, 1)]
@@ -24,6 +24,28 @@ def test_the_version_is_told_from_the_exports(compiled_algo: Callable[[str], byt
     facts = inspect_module(compiled_algo(name))
     assert facts.abi == version
     assert "algo_alloc" in facts.exports
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "kinds"),
+    [
+        ("fields_0_1", "0.1.0", {abi.NEW, abi.CANCEL}),
+        ("fields_0_3", "0.1.0", {abi.NEW, abi.CANCEL, abi.AMEND}),
+        ("fields_0_3_v3", "0.3.2", {abi.NEW, abi.CANCEL, abi.AMEND}),
+        ("fields_0_3_multi", abi.MULTI_VENUE, {abi.NEW, abi.CANCEL, abi.AMEND}),
+        ("fields_0_4", "0.4.0", {abi.NEW, abi.CANCEL, abi.AMEND, abi.INTENT}),
+    ],
+)
+def test_every_form_runs_with_every_kind_of_action(
+    play: Play, compiled_algo: Callable[[str], bytes], name: str, form: str, kinds: set[int]
+) -> None:
+    """SDK 0.3's plain form cannot be told from 0.1's, so it may amend."""
+    wasm = compiled_algo(name)
+    facts = inspect_module(wasm)
+    assert (facts.form, facts.abi) == (form, form[:5])
+    result = play(ROWS, wasm)
+    assert result.status == "completed", result.detail
+    assert {int(kind) for kind in result.orders["kind"]} == kinds
 
 
 def _without(text: str, old: str, new: str) -> bytes:
@@ -71,6 +93,14 @@ def test_a_module_that_is_no_algo_is_refused_by_name(text: str, old: str, new: s
     assert old in text
     with pytest.raises(InvalidModuleError, match=told):
         inspect_module(_without(text, old, new))
+
+
+def test_a_multi_venue_module_without_its_stub_is_refused_by_name(text: str) -> None:
+    content = text.replace("algo_on_book_v3", "a").replace("algo_on_message", "b")
+    with pytest.raises(
+        InvalidModuleError, match=r"algo_on_book, which SDK 0\.3\.2 multi-venue .* export_multi_venue_algo!"
+    ):
+        inspect_module(bytes(wasmtime.wat2wasm(content)))
 
 
 @pytest.mark.parametrize("content", [b"", b"\0asm", b"\x7fELF", b"\0asm\x01\0\0\0\x05\xff\x01"])
