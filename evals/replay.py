@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 ENGINE_NAME: Final = "kernel-replay"
 ENGINE_VERSION: Final = "2"
+_TELL_EVERY_S: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -312,7 +313,17 @@ def _as_json(settings: ReplaySettings) -> dict[str, JsonValue]:
 
 
 def _telling(progress: Callable[[str], None] | None) -> Callable[[int], None] | None:
-    return None if progress is None else lambda rows: progress(f"Replayed {rows:,} events")
+    if progress is None:
+        return None
+    told_s = time.monotonic()
+
+    def tell(rows: int) -> None:
+        nonlocal told_s
+        if time.monotonic() - told_s >= _TELL_EVERY_S:
+            told_s = time.monotonic()
+            progress(f"Replayed {rows:,} events")
+
+    return tell
 
 
 class _Run:
