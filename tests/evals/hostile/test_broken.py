@@ -298,7 +298,7 @@ def test_a_log_outside_the_memory_from_algo_alloc_fails_the_run(play: Play) -> N
 
 
 def test_the_wall_clock_net_is_up_while_the_host_asks_for_memory(play: Play) -> None:
-    result = play(ROWS, algo(alloc=FOREVER), fuel_per_callback=6 * 10**8, wall_clock_limit_s=1)
+    result = play(ROWS, algo(alloc=FOREVER), fuel_per_callback=2**52, wall_clock_limit_s=1)
     assert result.status == "interrupted"
 
 
