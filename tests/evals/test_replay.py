@@ -92,6 +92,7 @@ def test_a_slice_of_the_loop_changes_nothing(
     tape = read_tape(files)
     whole = run_replay(compiled_algo("maker"), tape, config=CONFIG, risk=RISK)
     monkeypatch.setattr("evals.engine.simulation.STEPS_PER_SLICE", 17)
+    monkeypatch.setattr("evals.replay._TELL_EVERY_S", 0.0)
     seen: list[str] = []
     sliced = run_replay(compiled_algo("maker"), tape, config=CONFIG, risk=RISK, progress=seen.append)
     assert sliced.result_digest == whole.result_digest
