@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import wasmtime
 
 from bundles.errors import UnreachableError
 from bundles.mm_types import MmConfig, MmRiskLimits
@@ -263,8 +264,6 @@ def _quoter() -> bytes:
 
 def _idle() -> bytes:
     """Return an algo of SDK 0.1's shape that answers every book with no action."""
-    import wasmtime  # noqa: PLC0415
-
     return bytes(
         wasmtime.wat2wasm(
             '(module (memory (export "memory") 17) (global $free (mut i32) (i32.const 0x101000))'
