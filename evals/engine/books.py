@@ -29,17 +29,24 @@ _LAST = BOOK_LEVELS - 1
 
 @inlined
 def tick_of(book: Record, px_1e9: int) -> int:
-    """Return the tick of a price; -1 if it is not on one.
+    """Return the tick of a price; -1 if it is not on one."""
+    return whole_ticks(px_1e9, book.tick_size_1e9, book.ticks_per_1e9)
 
-    The quotient is taken in floating point and corrected: exact below 2^53, and checked by multiplication above.
+
+@inlined
+def whole_ticks(px_1e9: int, tick_size_1e9: int, ticks_per_1e9: float) -> int:
+    """Return how many ticks a price is; -1 if it is not on one.
+
+    The quotient is taken in floating point and checked by multiplication. Rounded, as here, it is nearly always right
+    at once; cut off, it would be one too small for every other price, and no processor can predict for which.
     """
-    tick = int(px_1e9 * book.ticks_per_1e9)
-    rest = px_1e9 - tick * book.tick_size_1e9
+    tick = int(px_1e9 * ticks_per_1e9 + 0.5)
+    rest = px_1e9 - tick * tick_size_1e9
     if rest == 0:
         return tick
-    if rest == book.tick_size_1e9:
+    if rest == tick_size_1e9:
         return tick + 1
-    if rest == -book.tick_size_1e9:
+    if rest == -tick_size_1e9:
         return tick - 1
     return -1
 
@@ -60,15 +67,16 @@ def _key_at(book: Record, side: int, at: int) -> int:
 
 
 @inlined
-def _note_level(book: Record, side: int, at: int, exists: int) -> None:
-    """Set or clear the bits of an index of the window; without a branch, as nothing would predict it."""
+def note_level(words: int, summary: int, side: int, at: int, exists: int) -> None:
+    """Set or clear the bits of an index of the window; without a branch where nothing would predict it."""
     word = side * _WORDS + (at >> 6)
     bit = 1 << (at & 63)
-    bits = (get_word(book.words, word) & ~bit) | (-exists & bit)
-    set_word(book.words, word, bits)
+    before = get_word(words, word)
+    bits = (before & ~bit) | (-exists & bit)
+    set_word(words, word, bits)
     up = side * _SUMMARY + (at >> 12)
     bit = 1 << ((at >> 6) & 63)
-    set_word(book.summary, up, (get_word(book.summary, up) & ~bit) | (-(1 if bits != 0 else 0) & bit))
+    set_word(summary, up, (get_word(summary, up) & ~bit) | (-(1 if bits != 0 else 0) & bit))
 
 
 @kernel
@@ -194,7 +202,7 @@ def set_level(book: Record, side: int, px_1e9: int, tick: int, sz_1e8: int) -> N
         word = side * WINDOW + at
         before = get_word(book.sizes, word)
         set_word(book.sizes, word, sz_1e8)
-        _note_level(book, side, at, 1 if sz_1e8 > 0 else 0)
+        note_level(book.words, book.summary, side, at, 1 if sz_1e8 > 0 else 0)
         if book.taken_levels != 0:
             set_word(book.taken, word, 0)
     else:
@@ -272,7 +280,7 @@ def clear(book: Record) -> None:
         while at >= 0:
             set_word(book.sizes, side * WINDOW + at, 0)
             set_word(book.taken, side * WINDOW + at, 0)
-            _note_level(book, side, at, 0)
+            note_level(book.words, book.summary, side, at, 0)
             at = _next_in_window(book, side, at)
         book.depth[side] = 0
         book.top_levels[side] = 0
@@ -319,7 +327,7 @@ def move_window(book: Record, side: int) -> None:
         far_at(book, side, far_locate(book, side, px_1e9 * sign)).taken_1e8 = get_word(book.taken, word)
         set_word(book.sizes, word, 0)
         set_word(book.taken, word, 0)
-        _note_level(book, side, at, 0)
+        note_level(book.words, book.summary, side, at, 0)
         at = _next_in_window(book, side, at)
     book.base[side] = book.top[side, 0] // book.tick_size_1e9 - 3 * WINDOW // 4
     kept = book.far_first[side]
@@ -330,7 +338,7 @@ def move_window(book: Record, side: int) -> None:
         if at >= 0:
             set_word(book.sizes, side * WINDOW + at, level.sz_1e8)
             set_word(book.taken, side * WINDOW + at, level.taken_1e8)
-            _note_level(book, side, at, 1)
+            note_level(book.words, book.summary, side, at, 1)
         else:
             keep = far_at(book, side, kept)
             keep.px_1e9 = level.px_1e9

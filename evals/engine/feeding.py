@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from evals.engine import loop
+from evals.engine import entries
 from evals.engine.layout import BOOK_ROWS, LOCAL_ROWS, TAPE, TRADE_ROWS, Int64s
 from evals.engine.rows import happened_ns
 from evals.market.source import Columns, TapeSource
@@ -28,6 +28,7 @@ class Feed:
 
     def __init__(self, asset: Any, source: TapeSource) -> None:
         self._asset = asset
+        self._address = _address_of(asset)
         self._source: Iterator[Columns] | None = iter(source.chunks())
         self._chunks: dict[int, tuple[Int64s, Columns]] = {}
         self._next = dict.fromkeys(_READERS, 0)
@@ -63,7 +64,7 @@ class Feed:
         else:
             self._asset[_READERS[reader]]["exhausted"] = 1
             self.exhausted = all(self._asset[name]["exhausted"] for name in _READERS.values())
-        loop.hand_over(self._asset, reader)
+        entries.hand_over(self._address, reader)
 
     def _read(self, number: int) -> None:
         columns = None if self._source is None else next(self._source, None)
@@ -88,5 +89,8 @@ class Feed:
 
 def _words_of(asset: Any, name: str) -> Int64s:
     """Return a reader's record as words: writing twelve fields one by one takes longer than the rows of a chunk."""
-    at = asset[name].__array_interface__["data"][0]
-    return np.ctypeslib.as_array((ctypes.c_int64 * (TAPE.itemsize // 8)).from_address(at))
+    return np.ctypeslib.as_array((ctypes.c_int64 * (TAPE.itemsize // 8)).from_address(_address_of(asset[name])))
+
+
+def _address_of(record: Any) -> int:
+    return int(record.__array_interface__["data"][0])

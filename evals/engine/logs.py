@@ -35,11 +35,13 @@ class Listener(Protocol):
 
 
 class RowFile:
-    """Rows of one log and their running SHA-256; small ones stay in memory, large ones lie in a temporary file."""
+    """Rows of one log and their running SHA-256; what is too much for memory lies in a temporary file."""
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
-        self._file: IO[bytes] = io.BytesIO()
+        self._file: IO[bytes] | None = None
+        self._parts: list[bytes] = []
+        self._bytes_in_parts = 0
         self._sha256 = hashlib.sha256()
         self._rows = 0
 
@@ -49,18 +51,21 @@ class RowFile:
     def append(self, rows: Records) -> None:
         """Add rows at the end."""
         content = rows.tobytes()
-        if isinstance(self._file, io.BytesIO) and self._file.tell() + len(content) > _IN_MEMORY_BYTES:
-            self._spill()
-        self._file.seek(0, 2)
-        self._file.write(content)
         self._sha256.update(content)
         self._rows += len(rows)
+        self._parts.append(content)
+        self._bytes_in_parts += len(content)
+        if self._bytes_in_parts > _IN_MEMORY_BYTES:
+            self._write_parts()
 
-    def _spill(self) -> None:
-        small, self._file = self._file, tempfile.TemporaryFile()  # noqa: SIM115 -- closed when this object goes
-        weakref.finalize(self, self._file.close)
-        small.seek(0)
-        self._file.write(small.read())
+    def _write_parts(self) -> None:
+        if self._file is None:
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 -- closed when this object goes
+            weakref.finalize(self, self._file.close)
+        self._file.seek(0, io.SEEK_END)
+        self._file.writelines(self._parts)
+        self._parts.clear()
+        self._bytes_in_parts = 0
 
     def digest(self) -> bytes:
         """Return the SHA-256 of all rows so far."""
@@ -68,17 +73,20 @@ class RowFile:
 
     def pieces(self) -> Iterator[Records]:
         """Yield the rows in pieces of bounded size."""
-        self._file.seek(0)
-        at = 0
-        while content := self._file.read(_PIECE_ROWS * self.dtype.itemsize):
+        at, size = 0, _PIECE_ROWS * self.dtype.itemsize
+        while self._file is not None:
+            self._file.seek(at)
+            content = self._file.read(size)
+            if not content:
+                break
             at += len(content)
             yield np.frombuffer(content, self.dtype)
-            self._file.seek(at)
+        if self._parts:
+            yield np.frombuffer(b"".join(self._parts), self.dtype)
 
     def load(self) -> Records:
         """Return all rows at once."""
-        self._file.seek(0)
-        return np.frombuffer(self._file.read(), self.dtype)
+        return np.concatenate([np.zeros(0, self.dtype), *self.pieces()])
 
 
 class RunLogs:

@@ -53,6 +53,7 @@ from evals.engine.tables import (
     symbol_of,
     word_of,
 )
+from evals.engine.unnoticed import apply_unnoticed
 from evals.wasm import native
 from evals.wasm.abi import MAX_ACTIONS, MAX_ORDERS
 
@@ -267,6 +268,11 @@ def _run_exchange(sim: Record, asset: Record, bound_ns: int, until_ns: int) -> i
                 run.wanted = asset.index
                 run.reader = TRADE_ROWS if trade else BOOK_ROWS
                 return NEEDS_ROWS
+            if not trade and asset.taken_untold == 0:
+                here = asset.book_rows.at
+                apply_unnoticed(asset, min(bound_ns, request_ns, asset.trade_ns - 1))
+                if asset.book_rows.at != here:
+                    continue
             if asset.changes_tail + CHANGES_MARGIN - asset.changes_head > asset.changes_room or asset.book.wants_care:
                 return FULL
             run.now_ns = tape_ns

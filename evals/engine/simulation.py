@@ -11,7 +11,7 @@ import numba
 import numpy as np
 
 from bundles.mm_types import MmRiskLimits
-from evals.engine import layout, loop
+from evals.engine import entries, layout
 from evals.engine.books import move_window
 from evals.engine.features import no_features
 from evals.engine.feeding import Feed
@@ -113,7 +113,7 @@ class Simulation:
         try:
             with Watch(self._settings.wall_clock_limit_s, self.instance.interrupt):
                 self.start()
-                while self.attend(loop.advance(self.memory.sim, STEPS_PER_SLICE)):
+                while self.attend(entries.advance(self.memory.address, STEPS_PER_SLICE)):
                     if progress is not None:
                         progress(self.rows)
                 self.finish()
@@ -123,7 +123,7 @@ class Simulation:
 
     def start(self) -> None:
         """Set the clocks."""
-        loop.start(self.memory.sim)
+        entries.start(self.memory.address)
 
     def attend(self, why: int) -> bool:
         """Give the loop what it stopped for; False if the tapes have ended or the algo broke.
@@ -149,7 +149,7 @@ class Simulation:
     def finish(self) -> None:
         """Call on_shutdown and close the books of the run."""
         self.memory.make_room()
-        if not loop.finish(self.memory.sim):
+        if not entries.finish(self.memory.address):
             self._failure = self._why_it_failed()
         self._over = True
 
@@ -268,18 +268,9 @@ def nothing_happened(failure: AlgoFailure | None) -> Outcome:
 
 def _compile(memory: RunMemory) -> None:
     """Compile the kernels, or load them, before the wall-clock net is up: it is there for the algo."""
-    sim, asset = (numba.typeof(record) for record in (memory.sim, memory.assets[0]))  # type: ignore[no-untyped-call]
-    book = numba.typeof(memory.assets[0]["book"])  # type: ignore[no-untyped-call]
-    word = numba.int64
-    kernels: tuple[tuple[Any, tuple[Any, ...]], ...] = (
-        (loop.start, (sim,)),
-        (loop.advance, (sim, word)),
-        (loop.finish, (sim,)),
-        (loop.hand_over, (asset, word)),
-        (move_window, (book, word)),
-    )
-    for kernel, signature in kernels:
-        kernel.compile(signature)
+    entries.compile_entries()
+    kernel: Any = move_window
+    kernel.compile((numba.typeof(memory.assets[0]["book"]), numba.int64))  # type: ignore[no-untyped-call]
 
 
 def _write_facts(state: Any, place: Place, symbol_id: int, risk: MmRiskLimits) -> None:
