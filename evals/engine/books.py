@@ -7,7 +7,6 @@ levels are kept in view, so that each change tells what an algo that sees 20 lev
 from __future__ import annotations
 
 from evals.engine.far import (
-    NO_KEY,
     clear_far,
     far_at,
     far_holds,
@@ -16,8 +15,10 @@ from evals.engine.far import (
     set_far,
 )
 from evals.engine.kernel import inlined, kernel
-from evals.engine.layout import CLEARED, INSERTED, REMOVED, RESIZED, UNSEEN, WINDOW, Record
-from evals.engine.tables import get_word, highest_bit, prefetch, set_word
+from evals.engine.layout import CLEARED, INSERTED, NO_KEY, RANKS, REMOVED, RESIZED, UNSEEN, WINDOW, Record
+from evals.engine.ranking import insert_key, keys_above, remove_key
+from evals.engine.tables import get_word, highest_bit, prefetch_to_write, set_word
+from evals.market import schema
 from evals.wasm.abi import BOOK_LEVELS
 
 _WORDS = WINDOW // 64
@@ -25,6 +26,7 @@ _SUMMARY = _WORDS // 64
 _MARGIN = WINDOW // 8
 _PATIENCE = 256
 _LAST = BOOK_LEVELS - 1
+_RANK_BYTES = RANKS * 8
 
 
 @inlined
@@ -120,7 +122,7 @@ def next_key(book: Record, side: int, key: int) -> int:
 @kernel
 def best_key(book: Record, side: int) -> int:
     """Return the key of the best level; NO_KEY if the side is empty."""
-    return book.top[side, 0] if book.depth[side] > 0 else NO_KEY
+    return book.top[side, 0]  # type: ignore[no-any-return]
 
 
 @kernel
@@ -180,25 +182,33 @@ def available(book: Record, side: int, limit_key: int, enough_1e8: int) -> int:
 
 
 @inlined
-def want_level(book: Record, side: int, tick: int) -> None:
-    """Fetch a level of the window into the cache; it may also be no level at all."""
-    at = tick * (1 - 2 * side) - book.base[side & 1]
+def in_window(book: Record, row: Record) -> bool:
+    """Return whether a row's level lies in the window of its side."""
+    at = row.tick - book.base[(row.kind - schema.BID) & 1]
+    return 0 <= at < WINDOW  # type: ignore[no-any-return]
+
+
+@inlined
+def fetch_level(book: Record, row: Record) -> None:
+    """Ask the cache for the level of a row; it may also be no level at all."""
+    side = (row.kind - schema.BID) & 1
+    at = row.tick - book.base[side]
     if 0 <= at < WINDOW:
-        prefetch(book.sizes + ((side & 1) * WINDOW + at) * 8)
+        prefetch_to_write(book.sizes + (side * WINDOW + at) * 8)
 
 
 @inlined
 def set_level(book: Record, side: int, px_1e9: int, tick: int, sz_1e8: int) -> None:
     """Set the absolute size of a level; 0 removes it. What was taken from it is forgotten: the tape has spoken.
 
-    ``tick`` is :func:`tick_of` the price.
+    ``tick`` is that of the key, NO_TICK if the price is not on one.
     Afterwards ``change``, ``change_depth``, ``before_1e8`` and ``tail_*`` tell what happened.
     """
     if book.placed == 0:
         _place(book, px_1e9)
     sign = 1 - 2 * side
-    at = tick * sign - book.base[side]
-    if 0 <= at < WINDOW and tick > 0:
+    at = tick - book.base[side]
+    if 0 <= at < WINDOW:
         word = side * WINDOW + at
         before = get_word(book.sizes, word)
         set_word(book.sizes, word, sz_1e8)
@@ -214,61 +224,43 @@ def set_level(book: Record, side: int, px_1e9: int, tick: int, sz_1e8: int) -> N
     key = px_1e9 * sign
     if key < book.worst_key[side]:
         return
+    ranks = book.ranks + side * _RANK_BYTES
+    if had == 0 and has == 0:
+        return
+    book.change_depth = keys_above(ranks, key)
     if had == 0:
-        if has == 1:
-            _inserted(book, side, key)
+        _inserted(book, side, key, ranks)
     elif has == 0:
-        _removed(book, side, key)
+        _removed(book, side, key, ranks)
     else:
-        d = 0
-        while book.top[side, d] > key:
-            d += 1
         book.change = RESIZED
-        book.change_depth = d
 
 
-@kernel
-def _inserted(book: Record, side: int, key: int) -> None:
-    levels = book.top_levels[side]
-    if levels < BOOK_LEVELS:
-        book.top_levels[side] = levels + 1
-        d = levels
-    else:
-        d = _LAST
-    while d > 0 and book.top[side, d - 1] < key:
-        book.top[side, d] = book.top[side, d - 1]
-        d -= 1
-    book.top[side, d] = key
-    if book.top_levels[side] == BOOK_LEVELS:
-        book.worst_key[side] = book.top[side, _LAST]
+@inlined
+def _inserted(book: Record, side: int, key: int, ranks: int) -> None:
+    insert_key(ranks, key)
+    book.top_levels[side] = min(book.top_levels[side] + 1, BOOK_LEVELS)
+    book.worst_key[side] = book.top[side, _LAST]
     book.change = INSERTED
-    book.change_depth = d
-    if d == 0:
+    if book.change_depth == 0:
         _keep_in_window(book, side)
 
 
-@kernel
-def _removed(book: Record, side: int, key: int) -> None:
-    d = 0
-    while book.top[side, d] > key:
-        d += 1
-    levels = book.top_levels[side]
-    for i in range(d, levels - 1):
-        book.top[side, i] = book.top[side, i + 1]
-    book.tail_px_1e9 = 0
-    book.tail_sz_1e8 = 0
-    if book.depth[side] >= BOOK_LEVELS:
-        tail = next_key(book, side, book.worst_key[side])
-        book.top[side, _LAST] = tail
-        book.worst_key[side] = tail
+@inlined
+def _removed(book: Record, side: int, key: int, ranks: int) -> None:
+    tail = next_key(book, side, book.worst_key[side]) if book.depth[side] >= BOOK_LEVELS else NO_KEY
+    remove_key(ranks, key)
+    book.top[side, _LAST] = tail
+    book.worst_key[side] = tail
+    if tail > NO_KEY:
         book.tail_px_1e9 = tail * (1 - 2 * side)
         book.tail_sz_1e8 = size_at(book, side, book.tail_px_1e9)
     else:
-        book.top_levels[side] = levels - 1
-        book.worst_key[side] = NO_KEY
+        book.tail_px_1e9 = 0
+        book.tail_sz_1e8 = 0
+        book.top_levels[side] -= 1
     book.change = REMOVED
-    book.change_depth = d
-    if d == 0 and book.depth[side] > 0:
+    if book.change_depth == 0 and book.depth[side] > 0:
         _keep_in_window(book, side)
 
 
@@ -284,6 +276,8 @@ def clear(book: Record) -> None:
             at = _next_in_window(book, side, at)
         book.depth[side] = 0
         book.top_levels[side] = 0
+        for rank in range(RANKS):
+            book.top[side, rank] = NO_KEY
         book.worst_key[side] = NO_KEY
         book.misplaced[side] = 0
     clear_far(book)

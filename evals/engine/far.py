@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from evals.engine.kernel import kernel
-from evals.engine.layout import FAR_LEVEL, Record
+from evals.engine.layout import FAR_LEVEL, NO_KEY, Record
 from evals.engine.tables import far_level, move_bytes
-
-NO_KEY = -(1 << 62)
-"""Worse than every price."""
 
 _LEVEL_BYTES = FAR_LEVEL.itemsize
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 import numpy as np
 
 from evals.engine.arithmetic import muldiv
-from evals.engine.feed import show_change
+from evals.engine.feed import UNKNOWN, show_change
 from evals.engine.kernel import kernel
 from evals.engine.layout import CLEARED, FEATURES, INSERTED, NEVER, REMOVED, Record, Records
 from evals.engine.second_samples import sample_seconds, see_spread, show_spread
-from evals.engine.tables import change_at, features_at, get_word, move_bytes
+from evals.engine.tables import change_at, features_at, get_word, move_bytes, row_at
 from evals.engine.trade_flow import REMOVED as REMOVED_SIZE
-from evals.engine.trade_flow import bounded, roll_flow, show_flow, take_trades
+from evals.engine.trade_flow import bounded, roll_flow, show_flow, take_trade
 from evals.wasm.abi import BOOK_LEVELS, ONLINE_FEATURES, ONLINE_FEATURES_AT
 
 OFI_LEVELS = 10
@@ -45,9 +45,15 @@ def no_features() -> Records:
 
 
 @kernel
-def collect_trades(asset: Record, first: int) -> None:
-    """Take note of the trades in the rows that the search for the next packet went over, from ``first`` on."""
-    take_trades(features_at(asset.features, 0), asset.local_rows, first)
+def collect_trades(asset: Record) -> None:
+    """Take note of the trades of the packet that comes next, as far as its rows have been handed over."""
+    heard = asset.heard
+    while heard.at < heard.end:
+        trade = row_at(heard.rows, heard.at)
+        if asset.packet_ns != UNKNOWN and trade.row > asset.packet_row:
+            break
+        take_trade(features_at(asset.features, 0), trade.kind, trade.sz_1e8)
+        heard.at += 1
 
 
 @kernel

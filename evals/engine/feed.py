@@ -10,11 +10,9 @@ from __future__ import annotations
 from evals.engine.impact import compose
 from evals.engine.kernel import kernel
 from evals.engine.layout import CLEARED, INSERTED, NEVER, REMOVED, Record
-from evals.engine.tables import byte_of, change_at, move_bytes, set_word, word_of
-from evals.market import schema
+from evals.engine.tables import change_at, move_bytes, packet_at, set_word
 from evals.wasm.abi import BOOK_LEVELS
 
-_LAST = schema.LAST_OF_PACKET
 _LEVEL_BYTES = 16
 _SIDE_BYTES = BOOK_LEVELS * _LEVEL_BYTES
 _COUNTS_WORD = 4 * BOOK_LEVELS
@@ -25,29 +23,26 @@ UNKNOWN, BACKWARD = -1, -2
 @kernel
 def find_packet(asset: Record) -> None:
     """Find the end of the next packet and when it is received; leaves UNKNOWN if more rows are needed."""
-    tape = asset.local_rows
-    at = tape.at
-    while at < tape.end:
-        if byte_of(tape.flags, at) & _LAST:
-            asset.packet_ns = _in_order(asset, word_of(tape.receive, at))
-            asset.packet_row = tape.first_row + at
-            asset.packet_open = 0
-            tape.packet += 1
-            tape.at = at + 1
-            return
-        at += 1
-    if at > tape.at:
-        asset.packet_open = word_of(tape.receive, at - 1)
-        asset.packet_row = tape.first_row + at - 1
-        tape.at = at
-    if tape.exhausted == 0:
+    stream = asset.packets
+    if stream.at < stream.end:
+        packet = packet_at(stream.rows, stream.at)
+        stream.at += 1
+        asset.packet_row = packet.row
+        asset.packet_ns = _in_order(asset, packet.receive_ns)
+        # It ends the one that the chunk before left open; its own chunk's open one comes after all others.
+        if asset.packet_open_row < packet.row:
+            asset.packet_open_ns = 0
+    elif asset.packets_end == 0:
         asset.packet_ns = UNKNOWN
-    elif asset.packet_open > 0:
-        asset.packet_ns = _in_order(asset, asset.packet_open)
-        asset.packet_open = 0
-        tape.packet += 1
+        return
+    elif asset.packet_open_ns > 0:
+        asset.packet_row = asset.packet_open_row
+        asset.packet_ns = _in_order(asset, asset.packet_open_ns)
+        asset.packet_open_ns = 0
     else:
         asset.packet_ns = NEVER
+        return
+    asset.packets_seen += 1
 
 
 @kernel
@@ -67,15 +62,15 @@ def see_packet(sim: Record, asset: Record, symbol_id: int) -> None:
         if change.row > last_row:
             break
         show_change(shown, change)
-        asset.levels[change.side] = change.levels
+        asset.seen_levels[change.side] = change.levels
         asset.best_px_1e9[change.side] = change.best_px_1e9
         if change.change == CLEARED:
             for side in range(2):
-                asset.levels[side] = 0
+                asset.seen_levels[side] = 0
                 asset.best_px_1e9[side] = 0
         head += 1
     asset.changes_head = head
-    counts = asset.levels[0] | (asset.levels[1] << 8) if asset.mirror == 0 else compose(sim, asset, book)
+    counts = asset.seen_levels[0] | (asset.seen_levels[1] << 8) if asset.mirror == 0 else compose(sim, asset, book)
     set_word(book, _COUNTS_WORD, counts | (symbol_id << 16))
     set_word(book, _COUNTS_WORD + 1, sim.run.now_ns)
     asset.seen_ns = sim.run.now_ns

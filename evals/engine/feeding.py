@@ -1,6 +1,7 @@
 """Hands the rows of a tape to its three readers, chunk by chunk: the algo's, and the exchange's of levels and trades.
 
-The readers go at their own pace over the same chunks; a chunk is let go when all are past it.
+A chunk is split into their streams once (`evals.engine.streams`); the readers then go through them at their own pace.
+It is let go when all are past it, and its tables serve another.
 """
 
 from __future__ import annotations
@@ -12,15 +13,52 @@ from typing import Any, Final
 import numpy as np
 
 from evals.engine import entries
-from evals.engine.layout import BOOK_ROWS, LOCAL_ROWS, TAPE, TRADE_ROWS, Int64s
-from evals.engine.rows import happened_ns
+from evals.engine.layout import CHUNK, LEVELS, NEVER, PACKET, PACKETS, ROW, TRADES, Int64s
+from evals.engine.streams import LATEST_NS, happened_ns
 from evals.market.source import Columns, TapeSource
 
-_READERS: Final = {BOOK_ROWS: "book_rows", TRADE_ROWS: "trade_rows", LOCAL_ROWS: "local_rows"}
-_COLUMNS: Final = ("exchange_ns", "receive_ns", "px_1e9", "sz_1e8", "kind", "flags")
-"""The columns in the order of :data:`evals.engine.layout.TAPE`."""
+_PADDING_ROWS: Final = 32
+"""Rows behind the last of a stream that are looked at when the cache is asked for what comes next."""
 
-_FIRST_COLUMN: Final = (TAPE.names or ()).index("exchange")
+_COLUMNS: Final = ("exchange_ns", "receive_ns", "px_1e9", "sz_1e8", "kind", "flags")
+"""The columns in the order of :data:`evals.engine.layout.CHUNK`."""
+
+
+class _Chunk:
+    """Rows that are split into streams; its tables serve one piece of a tape after the other.
+
+    It reads and writes its record as words: to set thirty fields one by one would take as long as to split the rows.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+        self._levels = np.zeros(rows + _PADDING_ROWS, ROW)
+        self._trades = np.zeros(rows + _PADDING_ROWS, ROW)
+        self._packets = np.zeros(rows + 1, PACKET)
+        self._tables = [table.ctypes.data for table in (self._levels, self._trades, self._packets)]
+        self._words = np.zeros(CHUNK.itemsize // 8, np.int64)
+        self._columns: Columns | None = None
+
+    def split(self, columns: Columns, first_row: int, ends: list[int], asset_address: int) -> list[int]:
+        """Split rows; take when the last level and trade before them happened and the number of packets, return such."""
+        columns_at: list[int] = []
+        for name in _COLUMNS:
+            values = getattr(columns, name)
+            columns_at += (values.__array_interface__["data"][0], values.strides[0])
+        self._words[:] = [len(columns), first_row, *columns_at, *self._tables, 0, 0, 0, *ends, 0, 0]
+        entries.split(int(self._words.ctypes.data), asset_address)
+        self._columns = columns
+        *_, levels, trades, packets, level_ns, trade_ns, packet, last_ns, open_ns = self._words.tolist()
+        since_ns = last_ns - LATEST_NS
+        self.levels = [self._tables[0], 0, levels, max(level_ns, since_ns)]
+        self.trades = [self._tables[1], 0, trades, max(trade_ns, since_ns)]
+        self.packets = [self._tables[2], 0, packets, 0]
+        self.open = (open_ns, first_row + len(columns) - 1) if open_ns else None
+        return [level_ns, trade_ns, packet]
+
+    def let_go(self) -> None:
+        """Forget the rows."""
+        self._columns = None
 
 
 class Feed:
@@ -29,12 +67,13 @@ class Feed:
     def __init__(self, asset: Any, source: TapeSource) -> None:
         self._asset = asset
         self._address = _address_of(asset)
+        self._streams = {name: _words_of(asset[name]) for name in ("levels", "trades", "packets", "heard")}
         self._source: Iterator[Columns] | None = iter(source.chunks())
-        self._chunks: dict[int, tuple[Int64s, Columns]] = {}
-        self._next = dict.fromkeys(_READERS, 0)
-        self._tapes = {reader: _words_of(asset, name) for reader, name in _READERS.items()}
-        self.exhausted = False
-        """Whether every reader has had the last chunk."""
+        self._chunks: dict[int, _Chunk] = {}
+        self._free: list[_Chunk] = []
+        self._next = dict.fromkeys((LEVELS, TRADES, PACKETS), 0)
+        self._ended: set[int] = set()
+        self._ends = [0, 0, 0]
         self.rows = 0
         """Rows read so far."""
         self.first_ns, self.last_ns = 0, 0
@@ -42,9 +81,14 @@ class Feed:
         self.happened_ns = 0
         """When the first row happened at the exchange."""
 
+    @property
+    def exhausted(self) -> bool:
+        """Whether every reader has had the last chunk."""
+        return len(self._ended) == len(self._next)
+
     def start(self) -> None:
         """Give every reader its first chunk."""
-        for reader in _READERS:
+        for reader in self._next:
             self.hand_over(reader)
 
     def hand_over(self, reader: int) -> None:
@@ -54,42 +98,52 @@ class Feed:
             self._read(number)
         if number in self._chunks:
             self._next[reader] = number + 1
-            words, _ = self._chunks[number]
-            tape = self._tapes[reader]
-            tape[:3] = words[:3]
-            tape[_FIRST_COLUMN:] = words[3:]
-            # A reader still looks at the end of the chunk before the one it is given next.
+            self._show(reader, self._chunks[number])
             for old in [n for n in self._chunks if n + 1 < min(self._next.values())]:
-                del self._chunks[old]
+                self._free.append(self._chunks.pop(old))
+                self._free[-1].let_go()
         else:
-            self._asset[_READERS[reader]]["exhausted"] = 1
-            self.exhausted = all(self._asset[name]["exhausted"] for name in _READERS.values())
+            self._ended.add(reader)
+            self._show_end(reader)
         entries.hand_over(self._address, reader)
+
+    def _show(self, reader: int, chunk: _Chunk) -> None:
+        if reader == LEVELS:
+            self._streams["levels"][:] = chunk.levels
+        elif reader == TRADES:
+            self._streams["trades"][:] = chunk.trades
+        else:
+            self._streams["packets"][:] = chunk.packets
+            self._streams["heard"][:] = chunk.trades
+            if chunk.open:
+                self._asset["packet_open_ns"], self._asset["packet_open_row"] = chunk.open
+
+    def _show_end(self, reader: int) -> None:
+        if reader == PACKETS:
+            self._asset["packets_end"] = 1
+        else:
+            self._asset["levels" if reader == LEVELS else "trades"]["after_ns"] = NEVER
 
     def _read(self, number: int) -> None:
         columns = None if self._source is None else next(self._source, None)
         if columns is None:
             self._source = None
             return
-        self._chunks[number] = (self._described(columns), columns)
         if self.rows == 0:
             self.first_ns = int(columns.receive_ns[0])
             self.happened_ns = happened_ns(int(columns.exchange_ns[0]), self.first_ns)
+        chunk = self._free.pop() if self._free else _Chunk(len(columns))
+        if chunk.rows < len(columns):
+            chunk = _Chunk(len(columns))
+        self._ends = chunk.split(columns, self.rows, self._ends, self._address)
+        self._chunks[number] = chunk
         self.last_ns = int(columns.receive_ns[-1])
         self.rows += len(columns)
 
-    def _described(self, columns: Columns) -> Int64s:
-        """Return what a reader needs to know of a chunk: next row, end, first row, address and step of each column."""
-        words = [0, len(columns), self.rows]
-        for name in _COLUMNS:
-            values = getattr(columns, name)
-            words += [values.ctypes.data, values.strides[0]]
-        return np.array(words, np.int64)
 
-
-def _words_of(asset: Any, name: str) -> Int64s:
-    """Return a reader's record as words: writing twelve fields one by one takes longer than the rows of a chunk."""
-    return np.ctypeslib.as_array((ctypes.c_int64 * (TAPE.itemsize // 8)).from_address(_address_of(asset[name])))
+def _words_of(record: Any) -> Int64s:
+    """Return a record as words."""
+    return np.ctypeslib.as_array((ctypes.c_int64 * (record.dtype.itemsize // 8)).from_address(_address_of(record)))
 
 
 def _address_of(record: Any) -> int:

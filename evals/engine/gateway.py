@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from evals.engine import layout
 from evals.engine.accounting import book_fill
-from evals.engine.guest import write_fill, write_reject, write_state, write_unrealized
+from evals.engine.guest import write_fill, write_reject, write_state
 from evals.engine.kernel import kernel
 from evals.engine.latency import entry_latency
 from evals.engine.layout import MAX_ORDERS, Record
@@ -152,10 +152,7 @@ def _call_on_reject(sim: Record, symbol: Record, order_id: int, code: int) -> bo
 def refresh_state(sim: Record, symbol: Record) -> None:
     """Bring state and unrealised profit up to date before a callback; pause the algo if it has lost too much."""
     _roll_session(sim, symbol)
-    write_state(sim, symbol)
-    if symbol.known.position_1e8 != 0:
-        write_unrealized(sim, symbol)
-    if loses_too_much(sim, symbol) and not paused(sim, symbol):
+    if write_state(sim, symbol) and loses_too_much(symbol) and not paused(sim, symbol):
         symbol.paused_day = sim.run.now_ns // _DAY_NS
         for i in range(symbol.open_orders):
             slot = slot_at(symbol, symbol.open_slots[i])

@@ -14,24 +14,26 @@ _UNREALIZED_WORD = 3
 
 
 @kernel
-def write_unrealized(sim: Record, symbol: Record) -> None:
-    """Mark the algo's position to the mid of the book that it sees."""
-    rules = asset_at(sim, symbol.home).rules
-    set_word(sim.words, symbol.state_word + _UNREALIZED_WORD, unrealized(symbol.known, rules, symbol.local_mid_1e9))
+def write_state(sim: Record, symbol: Record) -> bool:
+    """Bring the algo's AlgoState of a symbol up to date, marked to the mid that it sees; return whether it changed."""
+    if symbol.state_dirty == 0 and symbol.marked_mid_1e9 == symbol.local_mid_1e9:
+        return False
+    account, rules, at = symbol.known, asset_at(sim, symbol.home).rules, symbol.state_word
+    symbol.marked_mid_1e9 = symbol.local_mid_1e9
+    symbol.unrealized_1e9 = unrealized(account, rules, symbol.local_mid_1e9)
+    set_word(sim.words, at + _UNREALIZED_WORD, symbol.unrealized_1e9)
+    if symbol.state_dirty != 0:
+        symbol.state_dirty = 0
+        _write_account(sim, symbol)
+    return True
 
 
 @kernel
-def write_state(sim: Record, symbol: Record) -> None:
-    """Bring the algo's AlgoState of a symbol up to date if anything in it changed."""
-    if symbol.state_dirty == 0:
-        return
-    symbol.state_dirty = 0
-    account, rules = symbol.known, asset_at(sim, symbol.home).rules
-    at = symbol.state_word
+def _write_account(sim: Record, symbol: Record) -> None:
+    account, at = symbol.known, symbol.state_word
     set_word(sim.words, at, account.position_1e8)
-    set_word(sim.words, at + 1, average_entry(account, rules))
+    set_word(sim.words, at + 1, average_entry(account, asset_at(sim, symbol.home).rules))
     set_word(sim.words, at + 2, account.realized_1e9)
-    set_word(sim.words, at + _UNREALIZED_WORD, unrealized(account, rules, symbol.local_mid_1e9))
     order = at + _ORDERS_WORD
     for i in range(symbol.open_orders):
         slot = slot_at(symbol, symbol.open_slots[i])

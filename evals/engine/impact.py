@@ -8,9 +8,8 @@ resting orders, as the algo knows them, are added packet by packet.
 from __future__ import annotations
 
 from evals.engine.books import best_px, left_at, size_at
-from evals.engine.far import NO_KEY
 from evals.engine.kernel import kernel
-from evals.engine.layout import BUY, RESIZED, SELL, Record
+from evals.engine.layout import BUY, NO_KEY, RESIZED, SELL, Record
 from evals.engine.tables import change_at, get_word, set_word, slot_at, symbol_of
 from evals.wasm.abi import BOOK_LEVELS, LIMIT, PENDING, POST_ONLY
 
@@ -71,13 +70,13 @@ def shown_px(asset: Record, side: int) -> int:
 @kernel
 def shown_levels(asset: Record, side: int) -> int:
     """Return how many levels of a side the algo is shown."""
-    return asset.levels[side] if asset.mirror == 0 else asset.shown_levels[side]  # type: ignore[no-any-return]
+    return asset.seen_levels[side] if asset.mirror == 0 else asset.shown_levels[side]  # type: ignore[no-any-return]
 
 
 @kernel
 def _compose_side(symbol: Record, asset: Record, side: int, target: int) -> int:
     """Merge the market's levels with our own, best first. Beyond the 20th level of the market nothing is known."""
-    sign, levels, source = 1 - 2 * side, asset.levels[side], asset.mirror + side * _SIDE_BYTES
+    sign, levels, source = 1 - 2 * side, asset.seen_levels[side], asset.mirror + side * _SIDE_BYTES
     shown, at = 0, 0
     own = _best_own(symbol, asset, side, -_best_left(asset, 1 - side))
     while shown < BOOK_LEVELS and (at < levels or (own > NO_KEY and levels < BOOK_LEVELS)):
@@ -102,7 +101,7 @@ def _compose_side(symbol: Record, asset: Record, side: int, target: int) -> int:
 def _best_left(asset: Record, side: int) -> int:
     """Return the key of the market's best level of which something is left; NO_KEY if there is none in sight."""
     source = asset.mirror + side * _SIDE_BYTES
-    for at in range(asset.levels[side]):
+    for at in range(asset.seen_levels[side]):
         if get_word(source, 2 * at + 1) > 0:
             return get_word(source, 2 * at) * (1 - 2 * side)  # type: ignore[no-any-return]
     return NO_KEY

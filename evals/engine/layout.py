@@ -262,6 +262,12 @@ LIMITS: Final = np.dtype(
 FAR_LEVEL: Final = np.dtype([("px_1e9", "<i8"), ("sz_1e8", "<i8"), ("taken_1e8", "<i8")])
 """A price level outside the book's window; ``taken_1e8`` is what our orders took since the tape last set it."""
 
+NO_KEY: Final = -(1 << 62)
+"""The key of no level: worse than every price."""
+
+RANKS: Final = 32
+"""Room for the best levels' keys of a side: as many as are in view, and NO_KEY up to the width of vectors."""
+
 WINDOW: Final = 1 << 18
 """Ticks of a side that a book holds in an array; prices further away are held in sorted order."""
 
@@ -286,8 +292,9 @@ BOOK: Final = np.dtype(
         ("far_depth", "<i8", 2),
         ("far_best_key", "<i8", 2),
         ("far_last", "<i8", 2),
-        # The best levels' keys, best first, and the number of levels of a side.
-        ("top", "<i8", (2, abi.BOOK_LEVELS)),
+        # The best levels' keys, best first, with the address of these, and the number of levels of a side.
+        ("ranks", "<i8"),
+        ("top", "<i8", (2, RANKS)),
         ("top_levels", "<i8", 2),
         ("worst_key", "<i8", 2),
         ("depth", "<i8", 2),
@@ -333,6 +340,56 @@ CHANGE: Final = np.dtype(
 
 COLUMN: Final = np.dtype([("at", "<i8"), ("step", "<i8")])
 """Address of a column's first value, and bytes from one to the next."""
+
+NO_TICK: Final = -(1 << 62)
+"""The tick of a price that is not on one."""
+
+ROW: Final = np.dtype(
+    [
+        ("at_ns", "<i8"),
+        ("px_1e9", "<i8"),
+        ("sz_1e8", "<i8"),
+        ("tick", "<i8"),
+        ("row", "<i8"),
+        ("packet", "<i4"),
+        ("kind", "<i4"),
+    ]
+)
+"""A row of the tape as the exchange sees it: when it happened, and for a level the tick of its key."""
+
+PACKET: Final = np.dtype([("receive_ns", "<i8"), ("row", "<i8")])
+"""The end of a packet: when it is received, and its last row."""
+
+CHUNK: Final = np.dtype(
+    [
+        ("rows", "<i8"),
+        ("first_row", "<i8"),
+        ("exchange", COLUMN),
+        ("receive", COLUMN),
+        ("px", COLUMN),
+        ("sz", COLUMN),
+        ("kind", COLUMN),
+        ("flags", COLUMN),
+        # What is made of it: tables of ROW and PACKET with room for a chunk, and how many there are.
+        ("levels", "<i8"),
+        ("trades", "<i8"),
+        ("packets", "<i8"),
+        ("level_count", "<i8"),
+        ("trade_count", "<i8"),
+        ("packet_count", "<i8"),
+        # At the end of the chunk before, and then of this one: when the last level and trade happened, packets so far.
+        ("level_ns", "<i8"),
+        ("trade_ns", "<i8"),
+        ("packet", "<i8"),
+        # When its last row was received, and the same if that does not end a packet, else 0.
+        ("last_ns", "<i8"),
+        ("open_ns", "<i8"),
+    ]
+)
+"""Some rows of a tape, column by column, and the streams that `evals.engine.streams` splits them into."""
+
+STREAM: Final = np.dtype([("rows", "<i8"), ("at", "<i8"), ("end", "<i8"), ("after_ns", "<i8")])
+"""Rows that one reader has before it: address, next one, end, and before when none that follow can have happened."""
 
 TOXICITY: Final = np.dtype(
     [
@@ -394,24 +451,6 @@ FEATURES: Final = np.dtype(
 )
 """What the online features of an asset are computed from; see `evals.engine.features`."""
 
-TAPE: Final = np.dtype(
-    [
-        ("at", "<i8"),
-        ("end", "<i8"),
-        ("first_row", "<i8"),
-        ("packet", "<i8"),
-        ("exhausted", "<i8"),
-        ("exchange", COLUMN),
-        ("receive", COLUMN),
-        ("px", COLUMN),
-        ("sz", COLUMN),
-        ("kind", COLUMN),
-        ("flags", COLUMN),
-    ]
-)
-"""A chunk of tape as one reader of it sees it: next row, end, number of its first row, number of the packet that the
-next row belongs to, whether this is the last chunk and used up, columns."""
-
 ASSET: Final = np.dtype(
     [
         ("rules", RULES),
@@ -421,14 +460,11 @@ ASSET: Final = np.dtype(
         ("slot", "<i8"),
         ("home", "<i8"),
         # The exchange: its tape, its book, our orders in order of arrival, the keys they span per side.
-        ("book_rows", TAPE),
-        ("trade_rows", TAPE),
-        ("book_ns", "<i8"),
+        ("levels", STREAM),
+        ("trades", STREAM),
+        ("level_ns", "<i8"),
         ("trade_ns", "<i8"),
-        ("book_found", "<i8"),
-        ("trade_found", "<i8"),
         ("exchange_ns", "<i8"),
-        ("book_tick", "<i8"),
         ("book", BOOK),
         ("mid_1e9", "<i8"),
         ("resting", "<i8", abi.MAX_ORDERS),
@@ -437,17 +473,22 @@ ASSET: Final = np.dtype(
         ("high_key", "<i8", 2),
         ("requests", QUEUE),
         ("answers", QUEUE),
-        # The algo's side: its tape, the packet that comes next, what it sees of the book.
-        ("local_rows", TAPE),
+        # The algo's side: the ends of packets, the trades in them, whether more may follow, the packet that comes next,
+        # since when one is open whose end is not known; what it sees of the book.
+        ("packets", STREAM),
+        ("heard", STREAM),
+        ("packets_end", "<i8"),
         ("packet_ns", "<i8"),
         ("packet_row", "<i8"),
-        ("packet_open", "<i8"),
+        ("packet_open_ns", "<i8"),
+        ("packet_open_row", "<i8"),
+        ("packets_seen", "<i8"),
         ("changes", "<i8"),
         ("changes_room", "<i8"),
         ("changes_head", "<i8"),
         ("changes_tail", "<i8"),
         ("best_px_1e9", "<i8", 2),
-        ("levels", "<i8", 2),
+        ("seen_levels", "<i8", 2),
         ("seen_ns", "<i8"),
         ("book_word", "<i8"),
         ("features", "<i8"),
@@ -493,6 +534,9 @@ SYMBOL: Final = np.dtype(
         ("open_orders", "<i8"),
         ("state_dirty", "<i8"),
         ("local_mid_1e9", "<i8"),
+        # What closing the known position at that mid would realise, and the mid for which this was computed.
+        ("unrealized_1e9", "<i8"),
+        ("marked_mid_1e9", "<i8"),
         ("state_word", "<i8"),
         ("max_abs_position_1e8", "<i8"),
         # When the last accepted orders and amends were sent: a ring of as many as one second may hold.
@@ -585,6 +629,6 @@ NO_FAILURE, TRAPPED, HOST_ERROR, BAD_POINTER, TOO_MANY_ACTIONS, UNKNOWN_ACTION, 
 
 # What a stretch of the loop ends with; ``run.wanted`` is the asset that needs rows, ``run.reader`` its reader.
 RUNNING, ENDED, FAILED, FULL, NEEDS_ROWS, DISORDERED = range(6)
-BOOK_ROWS, TRADE_ROWS, LOCAL_ROWS = range(3)
+LEVELS, TRADES, PACKETS = range(3)
 
 MAX_ORDERS: Final = abi.MAX_ORDERS

@@ -9,6 +9,7 @@ for a slice that is over, for a failure or for the end of the tapes, and goes on
 from __future__ import annotations
 
 from evals.engine.accounting import equity
+from evals.engine.books import fetch_level, in_window
 from evals.engine.features import collect_trades, show_features, watch_packet
 from evals.engine.feed import UNKNOWN, find_packet, see_packet, seen_mid
 from evals.engine.gateway import (
@@ -22,36 +23,36 @@ from evals.engine.gateway import (
 )
 from evals.engine.kernel import kernel
 from evals.engine.layout import (
-    BOOK_ROWS,
     CHANGES_MARGIN,
     DISORDERED,
     ENDED,
     FAILED,
     FULL,
-    LOCAL_ROWS,
+    LEVELS,
     MARKOUT_HORIZONS_NS,
     NEEDS_ROWS,
     NEVER,
+    PACKETS,
     RUNNING,
-    TRADE_ROWS,
+    TRADES,
+    UNSEEN,
     Record,
 )
 from evals.engine.matching import measure_presence, on_book_row, on_request, on_trade_row
 from evals.engine.nbbo import write_nbbo
-from evals.engine.rows import seek_book_row, seek_trade_row, skip, trade_is_next
+from evals.engine.streams import seek_level, seek_trade, trade_is_next
 from evals.engine.tables import (
     asset_at,
-    byte_of,
     fill_at,
     get_word,
     mail_at,
     message_at,
     order_at,
+    row_at,
     sample_at,
     slot_at,
     symbol_at,
     symbol_of,
-    word_of,
 )
 from evals.engine.unnoticed import apply_unnoticed
 from evals.wasm import native
@@ -60,6 +61,8 @@ from evals.wasm.abi import MAX_ACTIONS, MAX_ORDERS
 _HEARTBEAT_NS = 1_000_000_000
 _HORIZON_0, _HORIZON_1, _HORIZON_2 = MARKOUT_HORIZONS_NS
 _MARGIN = 2 * (MAX_ACTIONS + MAX_ORDERS)
+_AHEAD = 12
+"""How many rows ahead a level is fetched into the cache."""
 
 # What comes next on the algo's side.
 _NOTHING, _ANSWER, _MESSAGE, _PACKET, _HEARTBEAT, _HOUSEKEEPING = range(6)
@@ -82,20 +85,19 @@ def start(sim: Record) -> None:
 @kernel
 def hand_over(asset: Record, reader: int) -> None:
     """Take note of rows that were handed over to a reader, or that there are no more."""
-    if reader == BOOK_ROWS:
-        seek_book_row(asset)
-    elif reader == TRADE_ROWS:
-        seek_trade_row(asset)
+    if reader == LEVELS:
+        seek_level(asset)
+    elif reader == TRADES:
+        seek_trade(asset)
     else:
         _find_packet(asset)
 
 
 @kernel
 def _find_packet(asset: Record) -> None:
-    first = asset.local_rows.at
     find_packet(asset)
     if asset.features != 0:
-        collect_trades(asset, first)
+        collect_trades(asset)
 
 
 @kernel
@@ -108,7 +110,7 @@ def advance(sim: Record, steps: int) -> int:
         what, who, at_ns = _next_local(sim)
         if what < 0:
             run.wanted = who
-            run.reader = LOCAL_ROWS
+            run.reader = PACKETS
             return NEEDS_ROWS if asset_at(sim, who).packet_ns == UNKNOWN else DISORDERED
         until_ns = min(at_ns, run.last_ns)
         if until_ns >= run.until_ns:
@@ -264,29 +266,28 @@ def _run_exchange(sim: Record, asset: Record, bound_ns: int, until_ns: int) -> i
             if tape_ns > bound_ns:
                 return RUNNING
             trade = trade_is_next(asset)
-            if (asset.trade_found if trade else asset.book_found) == 0:
+            stream = asset.trades if trade else asset.levels
+            if stream.at == stream.end:
                 run.wanted = asset.index
-                run.reader = TRADE_ROWS if trade else BOOK_ROWS
+                run.reader = TRADES if trade else LEVELS
                 return NEEDS_ROWS
-            if not trade and asset.taken_untold == 0:
-                here = asset.book_rows.at
-                apply_unnoticed(asset, min(bound_ns, request_ns, asset.trade_ns - 1))
-                if asset.book_rows.at != here:
-                    continue
             if asset.changes_tail + CHANGES_MARGIN - asset.changes_head > asset.changes_room or asset.book.wants_care:
                 return FULL
             run.now_ns = tape_ns
+            row = row_at(stream.rows, stream.at)
+            stream.at += 1
             if trade:
-                rows = asset.trade_rows
-                at = skip(rows)
-                on_trade_row(sim, asset, byte_of(rows.kind, at), word_of(rows.px, at), word_of(rows.sz, at))
-                seek_trade_row(asset)
+                on_trade_row(sim, asset, row.kind, row.px_1e9, row.sz_1e8)
+                seek_trade(asset)
             else:
-                rows = asset.book_rows
-                at = skip(rows)
-                row, kind = rows.first_row + at, byte_of(rows.kind, at)
-                on_book_row(sim, asset, row, kind, word_of(rows.px, at), word_of(rows.sz, at))
-                seek_book_row(asset)
+                fetch_level(asset.book, row_at(stream.rows, stream.at + _AHEAD))
+                on_book_row(sim, asset, row)
+                seek_level(asset)
+                # The next one is likely to be like this one.
+                if asset.book.change == UNSEEN and in_window(asset.book, row):
+                    rest_ns = min(bound_ns, request_ns, asset.trade_ns - 1)
+                    if asset.level_ns <= rest_ns and asset.taken_untold == 0:
+                        apply_unnoticed(asset, rest_ns)
         else:
             if request_ns > bound_ns:
                 return RUNNING

@@ -6,7 +6,6 @@ from evals.engine import layout
 from evals.engine.adverse import note_quote, note_trade
 from evals.engine.arithmetic import muldiv, quote_notional
 from evals.engine.books import available, best_key, clear, left_at, mid_px, next_key, set_level, take_at
-from evals.engine.far import NO_KEY
 from evals.engine.impact import note_taken, publish_taken
 from evals.engine.kernel import inlined, kernel
 from evals.engine.layout import (
@@ -15,6 +14,7 @@ from evals.engine.layout import (
     CANCELED,
     DONE,
     EXPIRED,
+    NO_KEY,
     RESIZED,
     SELL,
     TAKER,
@@ -32,19 +32,19 @@ _CLEAR, _BID, _BUY_TRADE = schema.CLEAR, schema.BID, schema.BUY_TRADE
 
 
 @inlined
-def on_book_row(sim: Record, asset: Record, row: int, kind: int, px_1e9: int, sz_1e8: int) -> None:
+def on_book_row(sim: Record, asset: Record, row: Record) -> None:
     """Apply a row of the tape to the exchange's book, and send what changed in sight on its way to the algo."""
-    book = asset.book
-    if kind == _CLEAR:
+    book, px_1e9, sz_1e8 = asset.book, row.px_1e9, row.sz_1e8
+    if row.kind == _CLEAR:
         clear(book)
-        _publish(asset, row, 0, 0, 0)
+        _publish(asset, row.row, 0, 0, 0)
         measure_presence(sim, asset)
         return
-    side = kind - _BID
-    set_level(book, side, px_1e9, asset.book_tick, sz_1e8)
+    side = row.kind - _BID
+    set_level(book, side, px_1e9, row.tick, sz_1e8)
     moved = False
     if book.change != UNSEEN:
-        _publish(asset, row, side, px_1e9, sz_1e8)
+        _publish(asset, row.row, side, px_1e9, sz_1e8)
         moved = book.change_depth == 0 and book.change != RESIZED
         if moved:
             mid = mid_px(book)
@@ -59,7 +59,7 @@ def on_book_row(sim: Record, asset: Record, row: int, kind: int, px_1e9: int, sz
     elif moved and (asset.resting_count > 0 or asset.quoting > 0):
         measure_presence(sim, asset)
     if asset.taken_untold != 0:
-        publish_taken(asset, row)
+        publish_taken(asset, row.row)
 
 
 @kernel

@@ -8,9 +8,8 @@ import numpy as np
 
 from evals.engine import layout
 from evals.engine.books import move_window
-from evals.engine.far import NO_KEY
 from evals.engine.gateway import fuel_bucket
-from evals.engine.layout import Int64s, Records
+from evals.engine.layout import NO_KEY, Int64s, Records
 from evals.engine.logs import RunLogs
 
 _LOG_ROOM: Final = 8_192
@@ -76,7 +75,8 @@ class RunMemory:
             ("summary", 2 * layout.WINDOW // 4_096),
         ):
             self._keep(book, field, f"{field} {index}", np.zeros(words, np.int64))
-        book["worst_key"] = book["far_best_key"] = NO_KEY
+        book["worst_key"] = book["far_best_key"] = book["top"] = NO_KEY
+        book["ranks"] = book["top"].ctypes.data
         asset["low_key"], asset["high_key"] = -NO_KEY, NO_KEY
         self._new_far(index, _FAR_ROOM)
         for name in ("requests", "answers"):

@@ -6,7 +6,6 @@ Answers travel over one ordered session an asset: none overtakes an earlier one,
 from __future__ import annotations
 
 from evals.engine.accounting import book_fill, trade_fee
-from evals.engine.far import NO_KEY
 from evals.engine.kernel import kernel
 from evals.engine.latency import response_latency
 from evals.engine.layout import (
@@ -16,6 +15,7 @@ from evals.engine.layout import (
     FILL,
     FILLED,
     MARKOUT_HORIZONS_NS,
+    NO_KEY,
     REJECT,
     REJECTED,
     TAKER,

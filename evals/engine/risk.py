@@ -8,11 +8,10 @@ loss (104), position with all open orders of that side filled (101), order notio
 from __future__ import annotations
 
 from evals.engine import layout
-from evals.engine.accounting import unrealized
 from evals.engine.arithmetic import muldiv, quote_notional
 from evals.engine.kernel import kernel
 from evals.engine.layout import BUY, Record
-from evals.engine.tables import asset_at, get_word, set_word, slot_at
+from evals.engine.tables import get_word, set_word, slot_at
 from evals.wasm.abi import DAILY_LOSS_LIMIT, MARKET, POSITION_LIMIT, PRICE_DEVIATION, RISK
 
 _SECOND_NS = 1_000_000_000
@@ -32,13 +31,10 @@ def refusal_code(reason: int) -> int:
 
 
 @kernel
-def loses_too_much(sim: Record, symbol: Record) -> bool:
+def loses_too_much(symbol: Record) -> bool:
     """Return whether the session's result, realised after fees and unrealised, is below the limit."""
-    limit, account = symbol.limits.max_daily_loss_1e9, symbol.known
-    if limit == 0:
-        return False
-    rules = asset_at(sim, symbol.home).rules
-    return account.session_1e9 + unrealized(account, rules, symbol.local_mid_1e9) < -limit  # type: ignore[no-any-return]
+    limit = symbol.limits.max_daily_loss_1e9
+    return limit != 0 and symbol.known.session_1e9 + symbol.unrealized_1e9 < -limit  # type: ignore[no-any-return]
 
 
 @kernel

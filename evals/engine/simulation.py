@@ -178,7 +178,7 @@ class Simulation:
             assets=self.memory.assets.copy(),
             fuel_counts=self.memory.tables["fuel_counts"],
             rows=self.rows,
-            packets=int(self.memory.assets["local_rows"]["packet"].sum()),
+            packets=int(self.memory.assets["packets_seen"].sum()),
             first_ns=min(feed.first_ns for feed in self._feeds),
             last_ns=max(feed.last_ns for feed in self._feeds),
             mail={"received": self._received + int(head), "missed": self._missed + int(tail - head)},

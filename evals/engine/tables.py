@@ -49,6 +49,9 @@ _order = _rows_of(layout.ORDER_LOG)
 _sample = _rows_of(layout.EQUITY_LOG)
 message_at = _rows_of(layout.MESSAGE)
 change_at = _rows_of(layout.CHANGE)
+row_at = _rows_of(layout.ROW)
+packet_at = _rows_of(layout.PACKET)
+chunk_at = _rows_of(layout.CHUNK)
 far_level = _rows_of(layout.FAR_LEVEL)
 mail_at = _rows_of(layout.MAIL)
 features_at = _rows_of(layout.FEATURES)
@@ -150,21 +153,27 @@ def slot_at(symbol: Record, index: int) -> Record:
     return _slot(symbol.slots, index)
 
 
-@intrinsic
-def prefetch(_typing_context, address):  # type: ignore[no-untyped-def]
-    """Ask for a cache line that is going to be written."""
+def _prefetching(to_write: int) -> Any:
+    @intrinsic
+    def prefetch(_typing_context, address):  # type: ignore[no-untyped-def]
+        def emit(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+            pointer, small = ir.IntType(8).as_pointer(), ir.IntType(32)
+            function = builder.module.declare_intrinsic(
+                "llvm.prefetch", [pointer], ir.FunctionType(ir.VoidType(), [pointer, small, small, small])
+            )
+            # Whether for writing, to be kept in every cache, data.
+            options = [ir.Constant(small, value) for value in (to_write, 3, 1)]
+            builder.call(function, [builder.inttoptr(values[0], pointer), *options])
+            return context.get_dummy_value()
 
-    def emit(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
-        pointer, small = ir.IntType(8).as_pointer(), ir.IntType(32)
-        function = builder.module.declare_intrinsic(
-            "llvm.prefetch", [pointer], ir.FunctionType(ir.VoidType(), [pointer, small, small, small])
-        )
-        # For writing, to be kept in every cache, data.
-        options = [ir.Constant(small, value) for value in (1, 3, 1)]
-        builder.call(function, [builder.inttoptr(values[0], pointer), *options])
-        return context.get_dummy_value()
+        return types.void(types.int64), emit
 
-    return types.void(types.int64), emit
+    return prefetch
+
+
+prefetch_to_read = _prefetching(0)
+prefetch_to_write = _prefetching(1)
+"""Ask for the cache line of an address, which need not exist."""
 
 
 @kernel

@@ -9,7 +9,6 @@ from __future__ import annotations
 from evals.engine.arithmetic import muldiv
 from evals.engine.kernel import kernel
 from evals.engine.layout import Record
-from evals.engine.tables import byte_of, word_of
 from evals.market import schema
 
 SECONDS = 10
@@ -23,7 +22,7 @@ BUCKETS = 50
 BUYS, SELLS, TRADED, REMOVED = range(4)
 """Rows of ``coming`` and ``flow``."""
 
-_BUY_TRADE, _SELL_TRADE = schema.BUY_TRADE, schema.SELL_TRADE
+_BUY_TRADE = schema.BUY_TRADE
 LARGEST_SUM = 1 << 62
 _LARGEST_SIZE = 1 << 56
 
@@ -35,16 +34,12 @@ def bounded(total: int) -> int:
 
 
 @kernel
-def take_trades(features: Record, tape: Record, first: int) -> None:
-    """Take note of the trades among the rows from ``first`` to where the algo's reader stands."""
-    for at in range(first, tape.at):
-        kind = byte_of(tape.kind, at)
-        if kind == _BUY_TRADE or kind == _SELL_TRADE:  # noqa: PLR1714, SIM109 -- no sets in kernels
-            size = min(word_of(tape.sz, at), _LARGEST_SIZE)
-            buy = kind == _BUY_TRADE
-            features.coming[BUYS if buy else SELLS] += 1
-            features.coming[TRADED] = bounded(features.coming[TRADED] + size)
-            _fill_buckets(features, size, buy)
+def take_trade(features: Record, kind: int, sz_1e8: int) -> None:
+    """Take note of a trade of the packet that comes next."""
+    size, buy = min(sz_1e8, _LARGEST_SIZE), kind == _BUY_TRADE
+    features.coming[BUYS if buy else SELLS] += 1
+    features.coming[TRADED] = bounded(features.coming[TRADED] + size)
+    _fill_buckets(features, size, buy)
 
 
 @kernel

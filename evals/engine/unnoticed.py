@@ -6,87 +6,56 @@ variables: the compiler has to assume that a store to a table changes the record
 
 from __future__ import annotations
 
-from evals.engine.books import note_level, whole_ticks
+from evals.engine.books import note_level
 from evals.engine.kernel import kernel
-from evals.engine.layout import WINDOW, Record
-from evals.engine.rows import happened_ns, seek_book_row
-from evals.engine.tables import get_byte, get_word, prefetch, set_word
+from evals.engine.layout import ROW, WINDOW, Record
+from evals.engine.streams import seek_level
+from evals.engine.tables import get_word, prefetch_to_write, row_at, set_word
 from evals.market import schema
 
-_BID, _ASK, _LAST = schema.BID, schema.ASK, schema.LAST_OF_PACKET
-_BUY_TRADE, _SELL_TRADE = schema.BUY_TRADE, schema.SELL_TRADE
-_AHEAD = 8
+_BID, _ASK = schema.BID, schema.ASK
+_ROW_BYTES = ROW.itemsize
+_AHEAD = 12
 """How many rows ahead a level is fetched into the cache."""
 
 
 @kernel
 def apply_unnoticed(asset: Record, until_ns: int) -> None:
-    """Apply rows of levels that happened by a time, until one that is noticed or outside the window.
-
-    The reader stands at a row that was found, before and after; after the last row of a chunk it has found none.
-    """
-    tape, book = asset.book_rows, asset.book
-    exchange, exchange_step = tape.exchange.at, tape.exchange.step
-    receive, receive_step = tape.receive.at, tape.receive.step
-    px, px_step = tape.px.at, tape.px.step
-    sz, sz_step = tape.sz.at, tape.sz.step
-    kinds, kind_step = tape.kind.at, tape.kind.step
-    flags, flag_step = tape.flags.at, tape.flags.step
+    """Apply levels that happened by a time, until one that is noticed, outside the window, or to be handed over."""
+    stream, book = asset.levels, asset.book
+    first = stream.rows + stream.at * _ROW_BYTES
+    end = stream.rows + stream.end * _ROW_BYTES
     bid_base, ask_base = book.base[0], book.base[1]
     bid_key = min(book.worst_key[0], asset.low_key[0], -asset.high_key[1])
     ask_key = min(book.worst_key[1], asset.low_key[1], -asset.high_key[0])
-    tick_size, ticks_per_1e9 = book.tick_size_1e9, book.ticks_per_1e9
     sizes, words, summary = book.sizes, book.words, book.summary
     taken = book.taken if book.taken_levels != 0 else 0
-    at, end, packet, ns, tick = tape.at, tape.end, tape.packet, asset.book_ns, asset.book_tick
-    bids, asks = 0, 0
-    while ns <= until_ns:
-        kind = get_byte(kinds + at * kind_step)
-        size_1e8 = get_word(sz + at * sz_step, 0)
-        side = kind - _BID
-        sign = 1 - 2 * side
-        index = tick * sign - (bid_base if side == 0 else ask_base)
-        if kind > _ASK or tick <= 0 or index < 0 or index >= WINDOW:
+    at, bids, both = first, 0, 0
+    while at < end:
+        row = row_at(at, 0)
+        side = row.kind - _BID
+        index = row.tick - (bid_base if side == 0 else ask_base)
+        key = row.px_1e9 if side == 0 else -row.px_1e9
+        if row.at_ns > until_ns or index < 0 or index >= WINDOW or key >= (bid_key if side == 0 else ask_key):
             break
-        if tick * tick_size * sign >= (bid_key if side == 0 else ask_key):
-            break
-        word = side * WINDOW + index
+        ahead = row_at(at, _AHEAD)
+        place = (ahead.kind - _BID) & 1
+        near = ahead.tick - (bid_base if place == 0 else ask_base)
+        if 0 <= near < WINDOW:
+            prefetch_to_write(sizes + (place * WINDOW + near) * 8)
+        sz_1e8, word = row.sz_1e8, side * WINDOW + index
         before_1e8 = get_word(sizes, word)
-        set_word(sizes, word, size_1e8)
+        set_word(sizes, word, sz_1e8)
         if taken != 0:
             set_word(taken, word, 0)
-        grown = (1 if size_1e8 > 0 else 0) - (1 if before_1e8 > 0 else 0)
-        bids += grown * (1 - side)
-        asks += grown * side
-        note_level(words, summary, side, index, 1 if size_1e8 > 0 else 0)
-        while True:
-            packet += get_byte(flags + at * flag_step) & _LAST
-            at += 1
-            if at == end:
-                break
-            kind = get_byte(kinds + at * kind_step)
-            if kind not in (_BUY_TRADE, _SELL_TRADE):
-                break
-        if at == end:
-            break
-        happened = happened_ns(get_word(exchange + at * exchange_step, 0), get_word(receive + at * receive_step, 0))
-        ns = max(ns, happened)
-        px_1e9 = get_word(px + at * px_step, 0)
-        tick = whole_ticks(px_1e9, tick_size, ticks_per_1e9)
-        if at + _AHEAD < end:
-            ahead = at + _AHEAD
-            side = get_byte(kinds + ahead * kind_step) - _BID
-            index = int(get_word(px + ahead * px_step, 0) * ticks_per_1e9) * (1 - 2 * side)
-            index -= bid_base if side == 0 else ask_base
-            if 0 <= index < WINDOW:
-                prefetch(sizes + ((side & 1) * WINDOW + index) * 8)
+        exists = 1 if sz_1e8 > 0 else 0
+        grown = exists - (1 if before_1e8 > 0 else 0)
+        both += grown
+        bids += grown if side == 0 else 0
+        note_level(words, summary, side, index, exists)
+        at += _ROW_BYTES
     book.depth[0] += bids
-    book.depth[1] += asks
-    tape.at = at
-    tape.packet = packet
-    if at == end:
-        seek_book_row(asset)
-    else:
-        asset.book_ns = ns
-        asset.book_tick = tick
-        asset.exchange_ns = min(ns, asset.trade_ns)
+    book.depth[1] += both - bids
+    if at != first:
+        stream.at += (at - first) // _ROW_BYTES
+        seek_level(asset)
