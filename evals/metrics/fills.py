@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -65,14 +65,12 @@ class FillSums:
         ahead = rows["queue_ahead_1e8"][rows["reason"] != TAKER]
         self.ahead_1e8 += total(ahead)
         self.aheads.add(ahead)
-        for asset in np.unique(rows["asset"]).tolist():
-            own = rows[rows["asset"] == asset]
+        for asset, own in _groups(rows, rows["asset"]):
             self._add_values(self._instruments[asset], own)
             for horizon, markout in self.markouts.items():
                 _add_markout(markout, own, f"mid_{horizon}_1e9", self._instruments[asset].contract_size_1e8)
-        symbols = self._symbol_of_asset[rows["asset"]]
-        for symbol in np.unique(symbols).tolist():
-            self._add_flips(symbol, rows["position_1e8"][symbols == symbol])
+        for symbol, own in _groups(rows, self._symbol_of_asset[rows["asset"]]):
+            self._add_flips(symbol, own["position_1e8"])
 
     def _add_values(self, instrument: Instrument, rows: Records) -> None:
         px, mid, qty = rows["px_1e9"], rows["mid_1e9"], rows["qty_1e8"]
@@ -89,16 +87,23 @@ class FillSums:
             self._last_sign[symbol] = int(signs[-1])
 
 
+def _groups(rows: Records, keys: Int64s) -> Iterator[tuple[int, Records]]:
+    """Yield each key (small and not negative) with its rows; where there is but one, nothing is copied."""
+    found = np.flatnonzero(np.bincount(keys)).tolist()
+    for key in found:
+        yield key, rows if len(found) == 1 else rows[keys == key]
+
+
 def _add_markout(markout: Markout, rows: Records, column: str, contract_size_1e8: int) -> None:
     known = rows[column] > 0
-    side, px, qty = rows["side"][known], rows["px_1e9"][known], rows["qty_1e8"][known]
-    mid, then = rows["mid_1e9"][known], rows[column][known]
+    names = ("side", "px_1e9", "qty_1e8", "mid_1e9", "reason", column)
+    side, px, qty, mid, reason, then = (rows[name][known] for name in names)
     moves = side * (then - px)
     markout.moved += dot(moves, qty) * contract_size_1e8
     markout.traded += dot(px, qty) * contract_size_1e8
     markout.known += len(px)
     markout.hits += int(np.count_nonzero(moves > 0))
-    makers = (rows["reason"][known] != TAKER) & (mid > 0)
+    makers = (reason != TAKER) & (mid > 0)
     markout.known_makers += int(np.count_nonzero(makers))
     markout.adverse += int(np.count_nonzero(makers & (side * (then - mid) < 0)))
 
