@@ -10,7 +10,8 @@ from __future__ import annotations
 from evals.engine.impact import compose
 from evals.engine.kernel import kernel
 from evals.engine.layout import CLEARED, INSERTED, NEVER, REMOVED, Record
-from evals.engine.tables import change_at, move_bytes, packet_at, set_word
+from evals.engine.tables import change_at, packet_at, set_word
+from evals.engine.vectors import close_level, open_level
 from evals.wasm.abi import BOOK_LEVELS
 
 _LEVEL_BYTES = 16
@@ -84,19 +85,18 @@ def show_change(book: int, change: Record) -> None:
         for word in range(_COUNTS_WORD):
             set_word(book, word, 0)
         return
-    levels = change.levels
-    here = book + side * _SIDE_BYTES + d * _LEVEL_BYTES
-    if kind == INSERTED:
-        move_bytes(here + _LEVEL_BYTES, here, (levels - 1 - d) * _LEVEL_BYTES)
-        set_word(here, 0, change.px_1e9)
-    elif kind == REMOVED:
-        last = levels - 1 if change.tail_px_1e9 > 0 else levels
-        move_bytes(here, here + _LEVEL_BYTES, (last - d) * _LEVEL_BYTES)
-        end = book + side * _SIDE_BYTES + last * _LEVEL_BYTES
+    levels = book + side * _SIDE_BYTES
+    here = levels + d * _LEVEL_BYTES
+    if kind == REMOVED:
+        close_level(levels, d)
+        end = levels + (change.levels - 1 if change.tail_px_1e9 > 0 else change.levels) * _LEVEL_BYTES
         set_word(end, 0, change.tail_px_1e9)
         set_word(end, 1, change.tail_sz_1e8)
-    if kind != REMOVED:
-        set_word(here, 1, change.sz_1e8)
+        return
+    if kind == INSERTED:
+        open_level(levels, d)
+        set_word(here, 0, change.px_1e9)
+    set_word(here, 1, change.sz_1e8)
 
 
 @kernel

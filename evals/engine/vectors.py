@@ -1,5 +1,5 @@
 # ruff: noqa: ARG001 -- the parameters of an intrinsic are its signature; the code is in `emit`
-"""The best keys of a side in view, best first: counted, inserted and removed in vector registers, without a branch.
+"""Short lists in vector registers, changed without a branch: the keys of the best levels, and the levels themselves.
 
 Where among twenty a level comes, goes or changes is what no processor predicts; a loop that looks for the place costs
 more in wrong guesses than all its steps.
@@ -20,6 +20,11 @@ _KEYS = ir.VectorType(_KEY, RANKS)
 _ORDER = ir.VectorType(ir.IntType(32), RANKS)
 _intrinsic: Any = extending.intrinsic
 _LARGEST = 2**63 - 1
+_LEVEL_WORDS = 2
+_PIECE = 8
+"""Words that are moved at a time."""
+_WORDS = ir.VectorType(_KEY, _PIECE)
+_PIECES = BOOK_LEVELS * _LEVEL_WORDS // _PIECE
 
 
 def _constant(values: list[int]) -> Any:
@@ -79,6 +84,63 @@ def remove_key(_typing_context, address, key):  # type: ignore[no-untyped-def]
         moved = _pick(builder, keys, _constant([NO_KEY] * RANKS), list(range(1, RANKS + 1)))
         above = builder.icmp_signed(">", keys, _repeated(builder, values[1]))
         builder.store(builder.select(above, keys, moved), at, align=8)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), emit
+
+
+def _words(values: range | list[int]) -> Any:
+    return ir.Constant(_WORDS, [ir.Constant(_KEY, value) for value in values])
+
+
+def _splat(builder: Any, word: Any) -> Any:
+    small = ir.IntType(32)
+    one = builder.insert_element(ir.Constant(_WORDS, ir.Undefined), word, ir.Constant(small, 0))
+    return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(small, _PIECE), [ir.Constant(small, 0)] * _PIECE))
+
+
+def _move_levels(builder: Any, address: Any, depth: Any, by: int) -> None:
+    """Move the levels from a depth on by one place, to the end (1) or to the front (-1), where the last is zero then."""
+    first = builder.mul(depth, ir.Constant(_KEY, _LEVEL_WORDS))
+    limit = _splat(builder, builder.add(first, ir.Constant(_KEY, _LEVEL_WORDS)) if by > 0 else first)
+    pointer, small = _WORDS.as_pointer(), ir.IntType(32)
+    pieces = range(_PIECES)
+    for piece in reversed(pieces) if by > 0 else pieces:
+        at = builder.inttoptr(builder.add(address, ir.Constant(_KEY, piece * _PIECE * 8)), pointer)
+        here = builder.load(at, align=8)
+        if piece == (0 if by > 0 else _PIECES - 1):
+            # There is nothing before the first and behind the last to be read.
+            lanes = [
+                (lane - by * _LEVEL_WORDS) if 0 <= lane - by * _LEVEL_WORDS < _PIECE else _PIECE
+                for lane in range(_PIECE)
+            ]
+            order = ir.Constant(ir.VectorType(small, _PIECE), [ir.Constant(small, lane) for lane in lanes])
+            moved = builder.shuffle_vector(here, _words([0] * _PIECE), order)
+        else:
+            offset = (piece * _PIECE - by * _LEVEL_WORDS) * 8
+            moved = builder.load(builder.inttoptr(builder.add(address, ir.Constant(_KEY, offset)), pointer), align=8)
+        lanes_here = _words(range(piece * _PIECE, (piece + 1) * _PIECE))
+        beyond = builder.icmp_signed(">=", lanes_here, limit)
+        builder.store(builder.select(beyond, moved, here), at, align=8)
+
+
+@_intrinsic
+def open_level(_typing_context, address, depth):  # type: ignore[no-untyped-def]
+    """Make room for a level at a depth among the BOOK_LEVELS levels at an address; the last falls out."""
+
+    def emit(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        _move_levels(builder, values[0], values[1], 1)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), emit
+
+
+@_intrinsic
+def close_level(_typing_context, address, depth):  # type: ignore[no-untyped-def]
+    """Take away the level at a depth among the BOOK_LEVELS levels at an address; the last is zero then."""
+
+    def emit(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        _move_levels(builder, values[0], values[1], -1)
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64), emit
