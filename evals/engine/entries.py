@@ -36,13 +36,12 @@ def hand_over(asset_address: int, reader: int) -> None:
 
 
 @kernel
-def split(chunk_address: int, asset_address: int) -> None:
+def split(chunk_address: int) -> None:
     """See :func:`evals.engine.streams.split`."""
-    book = asset_at_address(asset_address, 0).book
-    streams.split(chunk_at(chunk_address, 0), book.tick_size_1e9, book.ticks_per_1e9)
+    streams.split(chunk_at(chunk_address, 0))
 
 
-_ENTRIES: Final[tuple[tuple[Any, int], ...]] = ((start, 1), (advance, 2), (finish, 1), (hand_over, 2), (split, 2))
+_ENTRIES: Final[tuple[tuple[Any, int], ...]] = ((start, 1), (advance, 2), (finish, 1), (hand_over, 2), (split, 1))
 
 
 def compile_entries() -> None:

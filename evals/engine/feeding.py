@@ -1,7 +1,7 @@
 """Hands the rows of a tape to its three readers, chunk by chunk: the algo's, and the exchange's of levels and trades.
 
-A chunk is split into their streams once (`evals.engine.streams`); the readers then go through them at their own pace.
-It is let go when all are past it, and its tables serve another.
+Each goes through its stream of them (`evals.engine.streams`) at its own pace. A chunk is let go when all are past it, and
+its tables serve another.
 """
 
 from __future__ import annotations
@@ -13,48 +13,58 @@ from typing import Any, Final
 import numpy as np
 
 from evals.engine import entries
-from evals.engine.layout import CHUNK, LEVELS, NEVER, PACKET, PACKETS, ROW, TRADES, Int64s
+from evals.engine.layout import (
+    CHUNK,
+    LEVELS,
+    NEVER,
+    PACKET,
+    PACKETS,
+    PADDING_ROWS,
+    PIECE_ROWS,
+    ROW,
+    TAPE,
+    TRADES,
+    Int64s,
+)
 from evals.engine.streams import LATEST_NS, happened_ns
 from evals.market.source import Columns, TapeSource
 
-_PADDING_ROWS: Final = 32
-"""Rows behind the last of a stream that are looked at when the cache is asked for what comes next."""
-
 _COLUMNS: Final = ("exchange_ns", "receive_ns", "px_1e9", "sz_1e8", "kind", "flags")
-"""The columns in the order of :data:`evals.engine.layout.CHUNK`."""
+"""The columns in the order of :data:`evals.engine.layout.TAPE`."""
+
+_TAPE_WORDS: Final = TAPE.itemsize // 8
+_LAST_NS: Final = (TAPE.names or ()).index("last_ns")
 
 
 class _Chunk:
-    """Rows that are split into streams; its tables serve one piece of a tape after the other.
+    """Rows with their trades and packets picked out; its tables serve one chunk after the other.
 
     It reads and writes its record as words: to set thirty fields one by one would take as long as to split the rows.
     """
 
     def __init__(self, rows: int) -> None:
         self.rows = rows
-        self._levels = np.zeros(rows + _PADDING_ROWS, ROW)
-        self._trades = np.zeros(rows + _PADDING_ROWS, ROW)
-        self._packets = np.zeros(rows + 1, PACKET)
-        self._tables = [table.ctypes.data for table in (self._levels, self._trades, self._packets)]
+        self._trades = np.zeros(rows, ROW)
+        self._packets = np.zeros(rows, PACKET)
+        self._tables = [table.ctypes.data for table in (self._trades, self._packets)]
         self._words = np.zeros(CHUNK.itemsize // 8, np.int64)
         self._columns: Columns | None = None
 
-    def split(self, columns: Columns, first_row: int, ends: list[int], asset_address: int) -> list[int]:
-        """Split rows; take when the last level and trade before them happened and the number of packets, return such."""
+    def split(self, columns: Columns, first_row: int, trade_ns: int, packet: int) -> tuple[int, int]:
+        """Split rows; take when the last trade before them happened and the number of packets, return such."""
+        self._columns = columns
         columns_at: list[int] = []
         for name in _COLUMNS:
             values = getattr(columns, name)
             columns_at += (values.__array_interface__["data"][0], values.strides[0])
-        self._words[:] = [len(columns), first_row, *columns_at, *self._tables, 0, 0, 0, *ends, 0, 0]
-        entries.split(int(self._words.ctypes.data), asset_address)
-        self._columns = columns
-        *_, levels, trades, packets, level_ns, trade_ns, packet, last_ns, open_ns = self._words.tolist()
-        since_ns = last_ns - LATEST_NS
-        self.levels = [self._tables[0], 0, levels, max(level_ns, since_ns)]
-        self.trades = [self._tables[1], 0, trades, max(trade_ns, since_ns)]
-        self.packets = [self._tables[2], 0, packets, 0]
+        self._words[:] = [0, len(columns), first_row, 0, *columns_at, *self._tables, 0, 0, trade_ns, packet, 0]
+        entries.split(int(self._words.ctypes.data))
+        *_, trades, packets, trade_ns, packet, open_ns = self._words.tolist()
+        self.tape = self._words[:_TAPE_WORDS]
+        self.trades = [self._tables[0], 0, trades, max(trade_ns, int(self.tape[_LAST_NS]) - LATEST_NS)]
+        self.packets = [self._tables[1], 0, packets, 0]
         self.open = (open_ns, first_row + len(columns) - 1) if open_ns else None
-        return [level_ns, trade_ns, packet]
+        return trade_ns, packet
 
     def let_go(self) -> None:
         """Forget the rows."""
@@ -67,13 +77,15 @@ class Feed:
     def __init__(self, asset: Any, source: TapeSource) -> None:
         self._asset = asset
         self._address = _address_of(asset)
-        self._streams = {name: _words_of(asset[name]) for name in ("levels", "trades", "packets", "heard")}
+        self._words = {name: _words_of(asset[name]) for name in ("tape", "trades", "packets", "heard")}
+        self._levels = np.zeros(PIECE_ROWS + PADDING_ROWS, ROW)
+        asset["levels"]["rows"] = self._levels.ctypes.data
         self._source: Iterator[Columns] | None = iter(source.chunks())
         self._chunks: dict[int, _Chunk] = {}
         self._free: list[_Chunk] = []
         self._next = dict.fromkeys((LEVELS, TRADES, PACKETS), 0)
         self._ended: set[int] = set()
-        self._ends = [0, 0, 0]
+        self._trade_ns = self._packet = 0
         self.rows = 0
         """Rows read so far."""
         self.first_ns, self.last_ns = 0, 0
@@ -109,12 +121,12 @@ class Feed:
 
     def _show(self, reader: int, chunk: _Chunk) -> None:
         if reader == LEVELS:
-            self._streams["levels"][:] = chunk.levels
+            self._words["tape"][:] = chunk.tape
         elif reader == TRADES:
-            self._streams["trades"][:] = chunk.trades
+            self._words["trades"][:] = chunk.trades
         else:
-            self._streams["packets"][:] = chunk.packets
-            self._streams["heard"][:] = chunk.trades
+            self._words["packets"][:] = chunk.packets
+            self._words["heard"][:] = chunk.trades
             if chunk.open:
                 self._asset["packet_open_ns"], self._asset["packet_open_row"] = chunk.open
 
@@ -135,7 +147,7 @@ class Feed:
         chunk = self._free.pop() if self._free else _Chunk(len(columns))
         if chunk.rows < len(columns):
             chunk = _Chunk(len(columns))
-        self._ends = chunk.split(columns, self.rows, self._ends, self._address)
+        self._trade_ns, self._packet = chunk.split(columns, self.rows, self._trade_ns, self._packet)
         self._chunks[number] = chunk
         self.last_ns = int(columns.receive_ns[-1])
         self.rows += len(columns)
