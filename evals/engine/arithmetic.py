@@ -16,6 +16,9 @@ _ONE_1E8 = 100_000_000
 _LARGEST = 2**63 - 1
 _EXACT = 2.0**51
 _SMALL_DIVISOR = 2**60
+_BPS = 10_000
+_SMALL = 2**49
+"""Times 10^4, this fits into a word."""
 
 
 @kernel
@@ -73,6 +76,14 @@ def _long_muldiv(a: int, b: int, c: int) -> int:
 
 
 @kernel
+def exceeds_bps(distance: int, px_1e9: int, bps: int) -> bool:
+    """Return whether a distance is more than so many 10^-4 of a price > 0."""
+    if distance < _SMALL and px_1e9 < _SMALL and bps <= _BPS:
+        return distance > 0 and distance * _BPS > px_1e9 * bps
+    return distance > muldiv(px_1e9, bps, _BPS)
+
+
+@kernel
 def value(rules: Record, px_1e9: int, qty_1e8: int) -> int:
     """Return what a long position of ``qty_1e8`` >= 0 is worth at a price, in 10^-9 of the settlement currency.
 
@@ -99,7 +110,7 @@ def position_value(rules: Record, px_1e9: int, position_1e8: int) -> int:
 @kernel
 def quote_notional(rules: Record, px_1e9: int, qty_1e8: int) -> int:
     """Return the size of an order in quote currency (10^-9), saturating: what notional limits are about."""
-    contracts = muldiv(qty_1e8, rules.contract_size_1e8, _ONE_1E8)
+    contracts = qty_1e8 if rules.contract_size_1e8 == _ONE_1E8 else muldiv(qty_1e8, rules.contract_size_1e8, _ONE_1E8)
     if rules.inverse:
         return muldiv(contracts, 10, 1)
     return muldiv(px_1e9, contracts, _ONE_1E8)

@@ -16,8 +16,8 @@ from evals.engine.far import (
 )
 from evals.engine.kernel import inlined, kernel
 from evals.engine.layout import CLEARED, INSERTED, NO_KEY, RANKS, REMOVED, RESIZED, UNSEEN, WINDOW, Record
-from evals.engine.vectors import insert_key, keys_above, remove_key
 from evals.engine.tables import get_word, highest_bit, prefetch_to_write, set_word
+from evals.engine.vectors import insert_key, keys_above, remove_key
 from evals.market import schema
 from evals.wasm.abi import BOOK_LEVELS
 

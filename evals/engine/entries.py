@@ -1,4 +1,4 @@
-"""The kernels that Python calls. They take addresses: given a record, Numba would describe it anew for each call (40 us)."""
+"""The kernels that Python calls, by address: given a record, Numba would describe it anew for each call, for 40 us."""
 
 from __future__ import annotations
 

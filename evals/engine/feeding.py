@@ -1,7 +1,7 @@
 """Hands the rows of a tape to its three readers, chunk by chunk: the algo's, and the exchange's of levels and trades.
 
-Each goes through its stream of them (`evals.engine.streams`) at its own pace. A chunk is let go when all are past it, and
-its tables serve another.
+Each goes through its stream of them (`evals.engine.streams`) at its own pace. A chunk is let go when all are past it,
+and its tables serve another.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from evals.engine import layout
 from evals.engine.adverse import note_quote, note_trade
-from evals.engine.arithmetic import muldiv, quote_notional
+from evals.engine.arithmetic import exceeds_bps, quote_notional
 from evals.engine.books import available, best_key, clear, left_at, mid_px, next_key, set_level, take_at
 from evals.engine.impact import note_taken, publish_taken
 from evals.engine.kernel import inlined, kernel
@@ -108,8 +108,8 @@ def _off_market(asset: Record, px_1e9: int) -> bool:
     if bid_key <= px_1e9 <= -ask_key:
         return False
     if px_1e9 > -ask_key:
-        return px_1e9 + ask_key > muldiv(-ask_key, limit, 10_000)
-    return bid_key - px_1e9 > muldiv(bid_key, limit, 10_000)
+        return exceeds_bps(px_1e9 + ask_key, -ask_key, limit)
+    return exceeds_bps(bid_key - px_1e9, bid_key, limit)
 
 
 @kernel

@@ -8,7 +8,7 @@ loss (104), position with all open orders of that side filled (101), order notio
 from __future__ import annotations
 
 from evals.engine import layout
-from evals.engine.arithmetic import muldiv, quote_notional
+from evals.engine.arithmetic import exceeds_bps, quote_notional
 from evals.engine.kernel import kernel
 from evals.engine.layout import BUY, Record
 from evals.engine.tables import get_word, set_word, slot_at
@@ -83,8 +83,8 @@ def _deviates(asset: Record, limit: int, px_1e9: int) -> bool:
     if limit == 0 or bid == 0 or ask == 0:
         return False
     if px_1e9 > ask:
-        return px_1e9 - ask > muldiv(ask, limit, 10_000)  # type: ignore[no-any-return]
-    return bid - px_1e9 > muldiv(bid, limit, 10_000)  # type: ignore[no-any-return]
+        return exceeds_bps(px_1e9 - ask, ask, limit)
+    return exceeds_bps(bid - px_1e9, bid, limit)
 
 
 @kernel

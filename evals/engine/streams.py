@@ -36,7 +36,7 @@ def happened_ns(exchange_ns: int, receive_ns: int) -> int:
 
 @kernel
 def split(chunk: Record) -> None:
-    """Pick trades and the ends of packets out of a chunk; what it says of its predecessor's end is brought to its own."""
+    """Pick trades and the ends of packets out of a chunk; what it says of the one before is brought to its own end."""
     # In local variables: the compiler has to assume that a store to a table changes the chunk's record.
     kinds, flags, kind_step, flag_step = chunk.kind.at, chunk.flags.at, chunk.kind.step, chunk.flags.step
     rows, first_row, trade, packet = chunk.rows, chunk.first_row, chunk.trades, chunk.packets

@@ -100,7 +100,7 @@ def _splat(builder: Any, word: Any) -> Any:
 
 
 def _move_levels(builder: Any, address: Any, depth: Any, by: int) -> None:
-    """Move the levels from a depth on by one place, to the end (1) or to the front (-1), where the last is zero then."""
+    """Move the levels from a depth on by one place, to the end (1) or to the front (-1): then the last is zero."""
     first = builder.mul(depth, ir.Constant(_KEY, _LEVEL_WORDS))
     limit = _splat(builder, builder.add(first, ir.Constant(_KEY, _LEVEL_WORDS)) if by > 0 else first)
     pointer, small = _WORDS.as_pointer(), ir.IntType(32)

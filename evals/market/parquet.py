@@ -118,7 +118,7 @@ def _columns(batch: pa.RecordBatch) -> Columns:
 
 
 def _values(column: pa.Array, kind: pa.DataType) -> np.ndarray[Any, Any]:
-    """Return a column without nulls as a view; ``to_numpy`` does so too, but imports pandas, which takes half a second."""
+    """Return a column without nulls as a view, as ``to_numpy`` does; but that imports pandas, for half a second."""
     values = np.frombuffer(column.buffers()[1], kind.to_pandas_dtype())
     return values[column.offset : column.offset + len(column)]
 

@@ -13,8 +13,8 @@ import pytest
 from evals.engine import layout
 from evals.engine.feed import UNKNOWN, find_packet
 from evals.engine.feeding import Feed
-from evals.engine.layout import BOOK_ROWS, LOCAL_ROWS, NEVER, TRADE_ROWS
-from evals.engine.rows import seek_book_row, seek_trade_row, skip
+from evals.engine.layout import LEVELS, NEVER, PACKETS, TRADES
+from evals.engine.streams import seek_level, seek_trade
 from evals.errors import TapeError
 from evals.market.schema import ASK, BID, BUY_TRADE, Instrument, TapeInfo
 from evals.market.source import Columns
@@ -70,27 +70,28 @@ def feed_of(rows: Any, chunk_rows: int) -> tuple[Feed, Any]:
 
 
 def seen(chunk_rows: int) -> tuple[list[int], list[int], list[int]]:
-    """Return when book rows and trades happened and when packets were received, as the readers find them."""
+    """Return when levels and trades happened and when packets were received, as the readers find them."""
     feed, asset = feed_of(ROWS, chunk_rows)
-    happened: dict[str, list[int]] = {"book": [], "trade": []}
-    for name, reader, seek in (("book", BOOK_ROWS, seek_book_row), ("trade", TRADE_ROWS, seek_trade_row)):
+    happened: dict[str, list[int]] = {"level": [], "trade": []}
+    for name, reader, seek in (("level", LEVELS, seek_level), ("trade", TRADES, seek_trade)):
+        stream = asset[f"{name}s"]
         while asset[f"{name}_ns"] != NEVER:
-            if asset[f"{name}_found"]:
+            if stream["at"] < stream["end"]:
                 happened[name].append(int(asset[f"{name}_ns"]) - START_NS)
-                skip(asset[f"{name}_rows"])
+                stream["at"] += 1
                 seek(asset)
             else:
                 feed.hand_over(reader)
     packets = []
     while asset["packet_ns"] != NEVER:
         if asset["packet_ns"] == UNKNOWN:
-            feed.hand_over(LOCAL_ROWS)
+            feed.hand_over(PACKETS)
         else:
             packets.append(int(asset["packet_ns"]) - START_NS)
             find_packet(asset)
     assert feed.exhausted
     assert feed.rows == len(ROWS)
-    return happened["book"], happened["trade"], packets
+    return happened["level"], happened["trade"], packets
 
 
 @pytest.mark.parametrize("chunk_rows", [1, 2, 3, 4, 5, 100])

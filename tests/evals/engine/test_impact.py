@@ -145,7 +145,7 @@ def composed(bids: int, own: Sequence[tuple[int, int]]) -> list[tuple[int, int]]
     sim["symbols"], symbols["slots"] = symbols.ctypes.data, slots.ctypes.data
     symbols["open_orders"], symbols["open_slots"][0, : len(own)] = len(own), range(len(own))
     slots["status"], slots["px_1e9"], slots["qty_1e8"] = 1, [px for px, _ in own], [qty for _, qty in own]
-    asset["mirror"], asset["levels"][0] = mirror.ctypes.data, bids
+    asset["mirror"], asset["seen_levels"][0] = mirror.ctypes.data, bids
     mirror[: 2 * bids : 2], mirror[1 : 2 * bids : 2] = range(100, 100 - bids, -1), 1
     count = compose(sim, asset, book.ctypes.data)
     assert not book[2 * count :].any()

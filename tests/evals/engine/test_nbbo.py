@@ -70,7 +70,7 @@ class World:
         at, book = self.book_at(number), self.book(sides, venue.symbol, now_ns)
         self.memory[at : at + book.nbytes] = np.frombuffer(book.tobytes(), np.uint8)
         for side in range(2):
-            asset["levels"][side] = len(sides[side])
+            asset["seen_levels"][side] = len(sides[side])
             asset["best_px_1e9"][side] = sides[side][0][0] if sides[side] else 0
         self.calls[venue.symbol] += 1
         write_nbbo(self.sim, self.symbols[venue.symbol], asset)
