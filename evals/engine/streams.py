@@ -22,7 +22,7 @@ LATEST_NS = 10_000_000_000
 """The longest that a row may be under way; a row that is older by its own clock counts as this old."""
 
 _LAST, _BUY_TRADE, _SELL_TRADE = schema.LAST_OF_PACKET, schema.BUY_TRADE, schema.SELL_TRADE
-_BID = schema.BID
+_BID, _ASK = schema.BID, schema.ASK
 _ROW_BYTES, _PACKET_BYTES = ROW.itemsize, PACKET.itemsize
 _FETCHED_BYTES = 2_048
 """How far ahead the tape is fetched into the cache."""
@@ -93,7 +93,7 @@ def _refill(asset: Record) -> None:
             row.at_ns = level_ns
             row.px_1e9 = px_1e9
             row.sz_1e8 = get_word(sz, 0)
-            row.tick = tick * (1 - 2 * (kind - _BID)) if tick > 0 else NO_TICK
+            row.tick = tick * (1 - 2 * (kind - _BID)) if tick > 0 and kind <= _ASK else NO_TICK
             row.row = at
             row.packet = number
             row.kind = kind
