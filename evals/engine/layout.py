@@ -475,6 +475,8 @@ ASSET: Final = np.dtype(
         ("levels", STREAM),
         ("level_packet", "<i8"),
         ("last_level_ns", "<i8"),
+        # Whether the next level is likely to go unnoticed, as the last ones did.
+        ("unnoticed", "<i8"),
         ("trades", STREAM),
         ("level_ns", "<i8"),
         ("trade_ns", "<i8"),

@@ -271,6 +271,10 @@ def _run_exchange(sim: Record, asset: Record, bound_ns: int, until_ns: int) -> i
                 run.wanted = asset.index
                 run.reader = TRADES if trade else LEVELS
                 return NEEDS_ROWS
+            if not trade and asset.unnoticed != 0 and asset.taken_untold == 0:
+                asset.unnoticed = apply_unnoticed(asset, min(bound_ns, request_ns, asset.trade_ns - 1))
+                if asset.unnoticed != 0:
+                    continue
             if asset.changes_tail + CHANGES_MARGIN - asset.changes_head > asset.changes_room or asset.book.wants_care:
                 return FULL
             run.now_ns = tape_ns
@@ -283,11 +287,8 @@ def _run_exchange(sim: Record, asset: Record, bound_ns: int, until_ns: int) -> i
                 fetch_level(asset.book, row_at(stream.rows, stream.at + _AHEAD))
                 on_book_row(sim, asset, row)
                 seek_level(asset)
-                # The next one is likely to be like this one.
                 if asset.book.change == UNSEEN and in_window(asset.book, row):
-                    rest_ns = min(bound_ns, request_ns, asset.trade_ns - 1)
-                    if asset.level_ns <= rest_ns and asset.taken_untold == 0:
-                        apply_unnoticed(asset, rest_ns)
+                    asset.unnoticed = 1
         else:
             if request_ns > bound_ns:
                 return RUNNING

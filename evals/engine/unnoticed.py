@@ -20,8 +20,8 @@ _AHEAD = 12
 
 
 @kernel
-def apply_unnoticed(asset: Record, until_ns: int) -> None:
-    """Apply levels that happened by a time, until one that is noticed, outside the window, or to be handed over."""
+def apply_unnoticed(asset: Record, until_ns: int) -> int:
+    """Apply levels that happened by a time, until one that is noticed or outside the window; return how many."""
     stream, book = asset.levels, asset.book
     first = stream.rows + stream.at * _ROW_BYTES
     end = stream.rows + stream.end * _ROW_BYTES
@@ -56,6 +56,8 @@ def apply_unnoticed(asset: Record, until_ns: int) -> None:
         at += _ROW_BYTES
     book.depth[0] += bids
     book.depth[1] += both - bids
-    if at != first:
-        stream.at += (at - first) // _ROW_BYTES
+    count = (at - first) // _ROW_BYTES
+    stream.at += count
+    if count > 0:
         seek_level(asset)
+    return count  # type: ignore[no-any-return]
