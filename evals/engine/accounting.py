@@ -9,6 +9,8 @@ from evals.engine.arithmetic import fee, muldiv, position_value, value
 from evals.engine.kernel import kernel
 from evals.engine.layout import Record
 
+_ONE_1E8 = 100_000_000
+
 
 @kernel
 def trade_fee(rules: Record, px_1e9: int, qty_1e8: int, taker: int) -> int:
@@ -53,8 +55,8 @@ def average_entry(account: Record, rules: Record) -> int:
         return 0
     if rules.inverse:
         return muldiv(held, rules.contract_size_1e8 * 100, -account.cost_1e9)
-    base = muldiv(held, rules.contract_size_1e8, 100_000_000)
-    return muldiv(account.cost_1e9, 100_000_000, base)
+    base = held if rules.contract_size_1e8 == _ONE_1E8 else muldiv(held, rules.contract_size_1e8, _ONE_1E8)
+    return muldiv(account.cost_1e9, _ONE_1E8, base)
 
 
 @kernel
