@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import numba
 
-from evals.engine import loop, streams
+from evals.engine import loop
 from evals.engine.kernel import kernel
-from evals.engine.tables import asset_at_address, chunk_at, sim_at_address
+from evals.engine.tables import asset_at_address, sim_at_address
 
 
 @kernel
@@ -35,13 +35,7 @@ def hand_over(asset_address: int, reader: int) -> None:
     loop.hand_over(asset_at_address(asset_address, 0), reader)
 
 
-@kernel
-def split(chunk_address: int) -> None:
-    """See :func:`evals.engine.streams.split`."""
-    streams.split(chunk_at(chunk_address, 0))
-
-
-_ENTRIES: Final[tuple[tuple[Any, int], ...]] = ((start, 1), (advance, 2), (finish, 1), (hand_over, 2), (split, 1))
+_ENTRIES: Final[tuple[tuple[Any, int], ...]] = ((start, 1), (advance, 2), (finish, 1), (hand_over, 2))
 
 
 def compile_entries() -> None:

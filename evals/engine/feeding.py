@@ -1,7 +1,6 @@
 """Hands the rows of a tape to its three readers, chunk by chunk: the algo's, and the exchange's of levels and trades.
 
-Each goes through its stream of them (`evals.engine.streams`) at its own pace. A chunk is let go when all are past it,
-and its tables serve another.
+The readers (`evals.engine.streams`) go at their own pace over the same chunks; a chunk is let go when all are past it.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import numpy as np
 
 from evals.engine import entries
 from evals.engine.layout import (
-    CHUNK,
     LEVELS,
     NEVER,
     PACKET,
@@ -22,53 +20,18 @@ from evals.engine.layout import (
     PADDING_ROWS,
     PIECE_ROWS,
     ROW,
-    TAPE,
     TRADES,
     Int64s,
 )
-from evals.engine.streams import LATEST_NS, happened_ns
+from evals.engine.streams import happened_ns
 from evals.market.source import Columns, TapeSource
 
 _COLUMNS: Final = ("exchange_ns", "receive_ns", "px_1e9", "sz_1e8", "kind", "flags")
 """The columns in the order of :data:`evals.engine.layout.TAPE`."""
 
-_TAPE_WORDS: Final = TAPE.itemsize // 8
-_LAST_NS: Final = (TAPE.names or ()).index("last_ns")
-
-
-class _Chunk:
-    """Rows with their trades and packets picked out; its tables serve one chunk after the other.
-
-    It reads and writes its record as words: to set thirty fields one by one would take as long as to split the rows.
-    """
-
-    def __init__(self, rows: int) -> None:
-        self.rows = rows
-        self._trades = np.zeros(rows, ROW)
-        self._packets = np.zeros(rows, PACKET)
-        self._tables = [table.ctypes.data for table in (self._trades, self._packets)]
-        self._words = np.zeros(CHUNK.itemsize // 8, np.int64)
-        self._columns: Columns | None = None
-
-    def split(self, columns: Columns, first_row: int, trade_ns: int, packet: int) -> tuple[int, int]:
-        """Split rows; take when the last trade before them happened and the number of packets, return such."""
-        self._columns = columns
-        columns_at: list[int] = []
-        for name in _COLUMNS:
-            values = getattr(columns, name)
-            columns_at += (values.__array_interface__["data"][0], values.strides[0])
-        self._words[:] = [0, len(columns), first_row, 0, *columns_at, *self._tables, 0, 0, trade_ns, packet, 0]
-        entries.split(int(self._words.ctypes.data))
-        *_, trades, packets, trade_ns, packet, open_ns = self._words.tolist()
-        self.tape = self._words[:_TAPE_WORDS]
-        self.trades = [self._tables[0], 0, trades, max(trade_ns, int(self.tape[_LAST_NS]) - LATEST_NS)]
-        self.packets = [self._tables[1], 0, packets, 0]
-        self.open = (open_ns, first_row + len(columns) - 1) if open_ns else None
-        return trade_ns, packet
-
-    def let_go(self) -> None:
-        """Forget the rows."""
-        self._columns = None
+_READERS: Final = {LEVELS: "levels", TRADES: "trades", PACKETS: "packets"}
+_ROWS: Final = {"levels": ROW, "trades": ROW, "packets": PACKET, "heard": ROW}
+"""What the tables of the readers consist of."""
 
 
 class Feed:
@@ -77,15 +40,14 @@ class Feed:
     def __init__(self, asset: Any, source: TapeSource) -> None:
         self._asset = asset
         self._address = _address_of(asset)
-        self._words = {name: _words_of(asset[name]) for name in ("tape", "trades", "packets", "heard")}
-        self._levels = np.zeros(PIECE_ROWS + PADDING_ROWS, ROW)
-        asset["levels"]["rows"] = self._levels.ctypes.data
+        self._tables = {name: np.zeros(PIECE_ROWS + PADDING_ROWS, dtype) for name, dtype in _ROWS.items()}
+        for name, table in self._tables.items():
+            asset[name]["rows"] = table.ctypes.data
+        self._tapes = {reader: _words_of(asset[name]["tape"]) for reader, name in _READERS.items()}
         self._source: Iterator[Columns] | None = iter(source.chunks())
-        self._chunks: dict[int, _Chunk] = {}
-        self._free: list[_Chunk] = []
-        self._next = dict.fromkeys((LEVELS, TRADES, PACKETS), 0)
+        self._chunks: dict[int, tuple[list[int], Columns]] = {}
+        self._next = dict.fromkeys(_READERS, 0)
         self._ended: set[int] = set()
-        self._trade_ns = self._packet = 0
         self.rows = 0
         """Rows read so far."""
         self.first_ns, self.last_ns = 0, 0
@@ -110,31 +72,19 @@ class Feed:
             self._read(number)
         if number in self._chunks:
             self._next[reader] = number + 1
-            self._show(reader, self._chunks[number])
+            self._tapes[reader][:] = self._chunks[number][0]
             for old in [n for n in self._chunks if n + 1 < min(self._next.values())]:
-                self._free.append(self._chunks.pop(old))
-                self._free[-1].let_go()
+                del self._chunks[old]
         else:
             self._ended.add(reader)
             self._show_end(reader)
         entries.hand_over(self._address, reader)
 
-    def _show(self, reader: int, chunk: _Chunk) -> None:
-        if reader == LEVELS:
-            self._words["tape"][:] = chunk.tape
-        elif reader == TRADES:
-            self._words["trades"][:] = chunk.trades
-        else:
-            self._words["packets"][:] = chunk.packets
-            self._words["heard"][:] = chunk.trades
-            if chunk.open:
-                self._asset["packet_open_ns"], self._asset["packet_open_row"] = chunk.open
-
     def _show_end(self, reader: int) -> None:
         if reader == PACKETS:
             self._asset["packets_end"] = 1
         else:
-            self._asset["levels" if reader == LEVELS else "trades"]["after_ns"] = NEVER
+            self._asset[_READERS[reader]]["after_ns"] = NEVER
 
     def _read(self, number: int) -> None:
         columns = None if self._source is None else next(self._source, None)
@@ -144,13 +94,18 @@ class Feed:
         if self.rows == 0:
             self.first_ns = int(columns.receive_ns[0])
             self.happened_ns = happened_ns(int(columns.exchange_ns[0]), self.first_ns)
-        chunk = self._free.pop() if self._free else _Chunk(len(columns))
-        if chunk.rows < len(columns):
-            chunk = _Chunk(len(columns))
-        self._trade_ns, self._packet = chunk.split(columns, self.rows, self._trade_ns, self._packet)
-        self._chunks[number] = chunk
+        self._chunks[number] = (_described(columns, self.rows), columns)
         self.last_ns = int(columns.receive_ns[-1])
         self.rows += len(columns)
+
+
+def _described(columns: Columns, first_row: int) -> list[int]:
+    """Return a chunk as the words of TAPE: to set its fields one by one would take longer than to read its rows."""
+    words = [0, len(columns), first_row, int(columns.receive_ns[-1])]
+    for name in _COLUMNS:
+        values = getattr(columns, name)
+        words += (values.__array_interface__["data"][0], values.strides[0])
+    return words
 
 
 def _words_of(record: Any) -> Int64s:

@@ -360,47 +360,41 @@ ROW: Final = np.dtype(
 PACKET: Final = np.dtype([("receive_ns", "<i8"), ("row", "<i8")])
 """The end of a packet: when it is received, and its last row."""
 
-_TAPE_FIELDS: Final = [
-    ("at", "<i8"),
-    ("rows", "<i8"),
-    ("first_row", "<i8"),
-    ("last_ns", "<i8"),
-    ("exchange", COLUMN),
-    ("receive", COLUMN),
-    ("px", COLUMN),
-    ("sz", COLUMN),
-    ("kind", COLUMN),
-    ("flags", COLUMN),
-]
-
-TAPE: Final = np.dtype(_TAPE_FIELDS)
-"""Some rows of a tape, column by column: next row, how many, number of the first, when the last was received."""
-
-CHUNK: Final = np.dtype(
+TAPE: Final = np.dtype(
     [
-        *_TAPE_FIELDS,
-        # What is picked out: tables of ROW and PACKET with room for a chunk, and how many there are.
-        ("trades", "<i8"),
-        ("packets", "<i8"),
-        ("trade_count", "<i8"),
-        ("packet_count", "<i8"),
-        # At the end of the chunk before, and then of this one: when the last trade happened, packets so far.
-        ("trade_ns", "<i8"),
-        ("packet", "<i8"),
-        # When its last row was received if that does not end a packet, else 0.
-        ("open_ns", "<i8"),
+        ("at", "<i8"),
+        ("rows", "<i8"),
+        ("first_row", "<i8"),
+        ("last_ns", "<i8"),
+        ("exchange", COLUMN),
+        ("receive", COLUMN),
+        ("px", COLUMN),
+        ("sz", COLUMN),
+        ("kind", COLUMN),
+        ("flags", COLUMN),
     ]
 )
-"""The same, and the trades and packets in it; see `evals.engine.streams`."""
+"""A chunk of tape as a reader has it: next row, how many, number of the first, when the last was received, columns."""
 
 PIECE_ROWS: Final = 4_096
-"""Rows of a tape whose levels are worked out at a time."""
+"""Rows of a tape that a reader works out at a time."""
 
 PADDING_ROWS: Final = 32
 """Rows behind the last of a piece that are looked at when the cache is asked for what comes next."""
 
-STREAM: Final = np.dtype([("rows", "<i8"), ("at", "<i8"), ("end", "<i8"), ("after_ns", "<i8")])
-"""Rows that one reader has before it: address, next one, end, and before when none that follow can have happened."""
+STREAM: Final = np.dtype(
+    [
+        ("tape", TAPE),
+        ("rows", "<i8"),
+        ("at", "<i8"),
+        ("end", "<i8"),
+        ("last_ns", "<i8"),
+        ("packet", "<i8"),
+        ("after_ns", "<i8"),
+    ]
+)
+"""What one reader has worked out: a table of PIECE_ROWS with the next one and the end, when the last of them happened,
+packets so far, and before when none that follow can have happened. ``tape`` is where the rest comes from."""
 
 TOXICITY: Final = np.dtype(
     [
@@ -471,10 +465,7 @@ ASSET: Final = np.dtype(
         ("slot", "<i8"),
         ("home", "<i8"),
         # The exchange: its tape, its book, our orders in order of arrival, the keys they span per side.
-        ("tape", TAPE),
         ("levels", STREAM),
-        ("level_packet", "<i8"),
-        ("last_level_ns", "<i8"),
         # Whether the next level is likely to go unnoticed, as the last ones did.
         ("unnoticed", "<i8"),
         ("trades", STREAM),

@@ -40,7 +40,7 @@ from evals.engine.layout import (
 )
 from evals.engine.matching import measure_presence, on_book_row, on_request, on_trade_row
 from evals.engine.nbbo import write_nbbo
-from evals.engine.streams import seek_level, seek_trade, trade_is_next
+from evals.engine.streams import refill_packets, seek_level, seek_trade, trade_is_next, used_up
 from evals.engine.tables import (
     asset_at,
     fill_at,
@@ -95,6 +95,11 @@ def hand_over(asset: Record, reader: int) -> None:
 
 @kernel
 def _find_packet(asset: Record) -> None:
+    while used_up(asset.packets):
+        if asset.features != 0:
+            asset.packet_ns = UNKNOWN
+            collect_trades(asset)
+        refill_packets(asset)
     find_packet(asset)
     if asset.features != 0:
         collect_trades(asset)
