@@ -52,8 +52,11 @@ def _numbered(offset: int) -> str:
     return f"(i64.extend_i32_u (i32.add (i32.mul (global.get $calls) (i32.const 4)) (i32.const {offset})))"
 
 
-def busy_algo(*, first_symbol_only: bool = False) -> bytes:
-    """Return the module; with ``first_symbol_only`` it looks at symbol ids and leaves all but the first alone."""
+def busy_algo(*, first_symbol_only: bool = False, far_orders: int = _FAR_ORDERS) -> bytes:
+    """Return the module; with ``first_symbol_only`` it looks at symbol ids and leaves all but the first alone.
+
+    ``far_orders`` are left lying to the end.
+    """
     ignore = f"""
       (if (i32.gt_u (i32.load16_u offset={_SYMBOL_ID} (local.get 0)) (i32.const 1))
         (then (return (i32.const {_EMPTY}))))"""
@@ -63,7 +66,7 @@ def busy_algo(*, first_symbol_only: bool = False) -> bytes:
       {ignore if first_symbol_only else ""}
       (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
       (i64.store (i32.const {_LIST}) (select (i64.const 4) (i64.const 3)
-        (i32.le_u (global.get $calls) (i32.const {_FAR_ORDERS}))))
+        (i32.le_u (global.get $calls) (i32.const {far_orders}))))
       (if {odd} (then {_action(0, _numbered(1), best_ask, 1, 0, IOC)})
         (else {_action(0, _numbered(1), best_bid, -1, 0, IOC)}))
       {_action(1, _numbered(-2), "(i64.const 0)", 0, 1, 0)}
