@@ -8,7 +8,7 @@ itself keeps (best prices, number of levels) is ever used by the host again.
 from __future__ import annotations
 
 from evals.engine.impact import compose
-from evals.engine.kernel import kernel
+from evals.engine.kernel import inlined, kernel
 from evals.engine.layout import CLEARED, INSERTED, NEVER, REMOVED, Record
 from evals.engine.tables import change_at, packet_at, set_word
 from evals.engine.vectors import close_level, open_level
@@ -21,7 +21,7 @@ UNKNOWN, BACKWARD = -1, -2
 """The time of a packet whose end lies in rows that have not been handed over yet, of one that came before the last."""
 
 
-@kernel
+@inlined
 def find_packet(asset: Record) -> None:
     """Find the end of the next packet and when it is received; leaves UNKNOWN if more rows are needed."""
     stream = asset.packets
@@ -52,7 +52,7 @@ def _in_order(asset: Record, received_ns: int) -> int:
     return received_ns if received_ns >= asset.seen_ns else BACKWARD
 
 
-@kernel
+@inlined
 def see_packet(sim: Record, asset: Record, symbol_id: int) -> None:
     """Bring the algo's book of an asset up to the end of the packet."""
     book = sim.words + asset.book_word * 8
@@ -99,7 +99,7 @@ def show_change(book: int, change: Record) -> None:
     set_word(here, 1, change.sz_1e8)
 
 
-@kernel
+@inlined
 def seen_mid(asset: Record) -> int:
     """Return the mid of the book that the algo sees; 0 if a side is empty."""
     if asset.best_px_1e9[0] == 0 or asset.best_px_1e9[1] == 0:

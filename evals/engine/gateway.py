@@ -5,7 +5,7 @@ from __future__ import annotations
 from evals.engine import layout
 from evals.engine.accounting import book_fill
 from evals.engine.guest import write_fill, write_reject, write_state
-from evals.engine.kernel import kernel
+from evals.engine.kernel import inlined, kernel
 from evals.engine.latency import entry_latency
 from evals.engine.layout import MAX_ORDERS, Record
 from evals.engine.orders import post
@@ -110,7 +110,7 @@ def call_with_state(sim: Record, callback: int) -> bool:
     return call(sim, callback, 1)
 
 
-@kernel
+@inlined
 def call_on_book(sim: Record, asset: Record, symbol: Record) -> bool:
     """Call on_book with a book and the state of its symbol."""
     set_word(sim.host, native.VALUES, asset.book_word * 8)
@@ -148,11 +148,18 @@ def _call_on_reject(sim: Record, symbol: Record, order_id: int, code: int) -> bo
     return call(sim, native.ON_REJECT, 1)
 
 
-@kernel
+@inlined
 def refresh_state(sim: Record, symbol: Record) -> None:
     """Bring state and unrealised profit up to date before a callback; pause the algo if it has lost too much."""
     _roll_session(sim, symbol)
-    if write_state(sim, symbol) and loses_too_much(symbol) and not paused(sim, symbol):
+    if symbol.state_dirty != 0 or symbol.marked_mid_1e9 != symbol.local_mid_1e9:
+        _refresh_state(sim, symbol)
+
+
+@kernel
+def _refresh_state(sim: Record, symbol: Record) -> None:
+    write_state(sim, symbol)
+    if loses_too_much(symbol) and not paused(sim, symbol):
         symbol.paused_day = sim.run.now_ns // _DAY_NS
         for i in range(symbol.open_orders):
             slot = slot_at(symbol, symbol.open_slots[i])
@@ -162,7 +169,7 @@ def refresh_state(sim: Record, symbol: Record) -> None:
             _send(sim, asset, symbol, CANCEL, symbol.open_slots[i], row, 0, 0)
 
 
-@kernel
+@inlined
 def _roll_session(sim: Record, symbol: Record) -> None:
     """Begin a new session at UTC midnight of the algo's clock: its realised profit starts from zero."""
     account = symbol.known
@@ -249,7 +256,7 @@ def _target(sim: Record, asset: Record, kind: int, order_id: int, targets: int) 
     return -1
 
 
-@kernel
+@inlined
 def _read_actions(sim: Record, callback: int) -> int:
     """Copy the actions out of the guest; return how many, -1 if the answer is not a list of actions."""
     at = get_word(sim.host, native.VALUES) & 0xFFFFFFFF

@@ -14,10 +14,8 @@ _UNREALIZED_WORD = 3
 
 
 @kernel
-def write_state(sim: Record, symbol: Record) -> bool:
-    """Bring the algo's AlgoState of a symbol up to date, marked to the mid that it sees; return whether it changed."""
-    if symbol.state_dirty == 0 and symbol.marked_mid_1e9 == symbol.local_mid_1e9:
-        return False
+def write_state(sim: Record, symbol: Record) -> None:
+    """Bring the algo's AlgoState of a symbol up to date, marked to the mid that it sees."""
     account, rules, at = symbol.known, asset_at(sim, symbol.home).rules, symbol.state_word
     symbol.marked_mid_1e9 = symbol.local_mid_1e9
     symbol.unrealized_1e9 = unrealized(account, rules, symbol.local_mid_1e9)
@@ -25,7 +23,6 @@ def write_state(sim: Record, symbol: Record) -> bool:
     if symbol.state_dirty != 0:
         symbol.state_dirty = 0
         _write_account(sim, symbol)
-    return True
 
 
 @kernel

@@ -21,7 +21,7 @@ from evals.engine.gateway import (
     refresh_state,
     take_actions,
 )
-from evals.engine.kernel import kernel
+from evals.engine.kernel import inlined, kernel
 from evals.engine.layout import (
     CHANGES_MARGIN,
     DISORDERED,
@@ -93,7 +93,7 @@ def hand_over(asset: Record, reader: int) -> None:
         _find_packet(asset)
 
 
-@kernel
+@inlined
 def _find_packet(asset: Record) -> None:
     while used_up(asset.packets):
         if asset.features != 0:
@@ -136,7 +136,7 @@ def advance(sim: Record, steps: int) -> int:
     return RUNNING
 
 
-@kernel
+@inlined
 def _next_local(sim: Record) -> tuple[int, int, int]:
     """Return what comes next on the algo's side, for which asset, and when; -1 first if that depends on more rows."""
     run = sim.run
@@ -179,7 +179,7 @@ def earliest_ns(sim: Record) -> int:
     return at_ns  # type: ignore[no-any-return]
 
 
-@kernel
+@inlined
 def _act_locally(sim: Record, what: int, who: int) -> bool:
     run = sim.run
     if what == _PACKET:
@@ -203,7 +203,7 @@ def _act_locally(sim: Record, what: int, who: int) -> bool:
     return True
 
 
-@kernel
+@inlined
 def _on_packet(sim: Record, asset: Record) -> bool:
     """Apply a packet to the algo's book, and call on_book for a home venue, on_nbbo where there are several."""
     run, symbol = sim.run, symbol_of(sim, asset)
