@@ -7,6 +7,7 @@ more in wrong guesses than all its steps.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from llvmlite import ir
@@ -17,7 +18,7 @@ from evals.wasm.abi import BOOK_LEVELS
 
 _KEY = ir.IntType(64)
 _KEYS = ir.VectorType(_KEY, RANKS)
-_ORDER = ir.VectorType(ir.IntType(32), RANKS)
+_LANE = ir.IntType(32)
 _intrinsic: Any = extending.intrinsic
 _LARGEST = 2**63 - 1
 _LEVEL_WORDS = 2
@@ -27,18 +28,22 @@ _WORDS = ir.VectorType(_KEY, _PIECE)
 _PIECES = BOOK_LEVELS * _LEVEL_WORDS // _PIECE
 
 
-def _constant(values: list[int]) -> Any:
-    return ir.Constant(_KEYS, [ir.Constant(_KEY, value) for value in values])
+def _vector(values: Iterable[int]) -> Any:
+    """Return a constant vector of words."""
+    words = [ir.Constant(_KEY, value) for value in values]
+    return ir.Constant(ir.VectorType(_KEY, len(words)), words)
 
 
-def _pick(builder: Any, keys: Any, others: Any, lanes: list[int]) -> Any:
-    """Take lanes of ``keys``, and of ``others`` behind them."""
-    return builder.shuffle_vector(keys, others, ir.Constant(_ORDER, [ir.Constant(ir.IntType(32), at) for at in lanes]))
+def _pick(builder: Any, words: Any, others: Any, lanes: Iterable[int]) -> Any:
+    """Take lanes of ``words``, and of ``others`` behind them."""
+    order = [ir.Constant(_LANE, lane) for lane in lanes]
+    return builder.shuffle_vector(words, others, ir.Constant(ir.VectorType(_LANE, len(order)), order))
 
 
-def _repeated(builder: Any, key: Any) -> Any:
-    one = builder.insert_element(ir.Constant(_KEYS, ir.Undefined), key, ir.Constant(ir.IntType(32), 0))
-    return _pick(builder, one, one, [0] * RANKS)
+def _repeated(builder: Any, word: Any, lanes: int) -> Any:
+    kind = ir.VectorType(_KEY, lanes)
+    one = builder.insert_element(ir.Constant(kind, ir.Undefined), word, ir.Constant(_LANE, 0))
+    return _pick(builder, one, one, [0] * lanes)
 
 
 def _loaded(builder: Any, address: Any) -> tuple[Any, Any]:
@@ -52,7 +57,7 @@ def keys_above(_typing_context, address, key):  # type: ignore[no-untyped-def]
 
     def emit(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
         _, keys = _loaded(builder, values[0])
-        above = builder.icmp_signed(">", keys, _repeated(builder, values[1]))
+        above = builder.icmp_signed(">", keys, _repeated(builder, values[1], RANKS))
         return builder.zext(builder.ctpop(builder.bitcast(above, ir.IntType(RANKS))), _KEY)
 
     return types.int64(types.int64, types.int64), emit
@@ -64,12 +69,12 @@ def insert_key(_typing_context, address, key):  # type: ignore[no-untyped-def]
 
     def emit(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
         at, keys = _loaded(builder, values[0])
-        new = _repeated(builder, values[1])
-        moved = _pick(builder, keys, _constant([_LARGEST] * RANKS), [RANKS, *range(RANKS - 1)])
+        new = _repeated(builder, values[1], RANKS)
+        moved = _pick(builder, keys, _vector([_LARGEST] * RANKS), [RANKS, *range(RANKS - 1)])
         behind = builder.select(builder.icmp_signed(">", moved, new), new, moved)
         found = builder.select(builder.icmp_signed(">", keys, new), keys, behind)
         lanes = [*range(BOOK_LEVELS), *range(RANKS, 2 * RANKS - BOOK_LEVELS)]
-        builder.store(_pick(builder, found, _constant([NO_KEY] * RANKS), lanes), at, align=8)
+        builder.store(_pick(builder, found, _vector([NO_KEY] * RANKS), lanes), at, align=8)
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64), emit
@@ -81,46 +86,32 @@ def remove_key(_typing_context, address, key):  # type: ignore[no-untyped-def]
 
     def emit(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
         at, keys = _loaded(builder, values[0])
-        moved = _pick(builder, keys, _constant([NO_KEY] * RANKS), list(range(1, RANKS + 1)))
-        above = builder.icmp_signed(">", keys, _repeated(builder, values[1]))
+        moved = _pick(builder, keys, _vector([NO_KEY] * RANKS), list(range(1, RANKS + 1)))
+        above = builder.icmp_signed(">", keys, _repeated(builder, values[1], RANKS))
         builder.store(builder.select(above, keys, moved), at, align=8)
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64), emit
 
 
-def _words(values: range | list[int]) -> Any:
-    return ir.Constant(_WORDS, [ir.Constant(_KEY, value) for value in values])
-
-
-def _splat(builder: Any, word: Any) -> Any:
-    small = ir.IntType(32)
-    one = builder.insert_element(ir.Constant(_WORDS, ir.Undefined), word, ir.Constant(small, 0))
-    return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(small, _PIECE), [ir.Constant(small, 0)] * _PIECE))
-
-
 def _move_levels(builder: Any, address: Any, depth: Any, by: int) -> None:
     """Move the levels from a depth on by one place, to the end (1) or to the front (-1): then the last is zero."""
     first = builder.mul(depth, ir.Constant(_KEY, _LEVEL_WORDS))
-    limit = _splat(builder, builder.add(first, ir.Constant(_KEY, _LEVEL_WORDS)) if by > 0 else first)
-    pointer, small = _WORDS.as_pointer(), ir.IntType(32)
+    limit = _repeated(builder, builder.add(first, ir.Constant(_KEY, _LEVEL_WORDS)) if by > 0 else first, _PIECE)
+    pointer = _WORDS.as_pointer()
     pieces = range(_PIECES)
     for piece in reversed(pieces) if by > 0 else pieces:
         at = builder.inttoptr(builder.add(address, ir.Constant(_KEY, piece * _PIECE * 8)), pointer)
         here = builder.load(at, align=8)
         if piece == (0 if by > 0 else _PIECES - 1):
             # There is nothing before the first and behind the last to be read.
-            lanes = [
-                (lane - by * _LEVEL_WORDS) if 0 <= lane - by * _LEVEL_WORDS < _PIECE else _PIECE
-                for lane in range(_PIECE)
-            ]
-            order = ir.Constant(ir.VectorType(small, _PIECE), [ir.Constant(small, lane) for lane in lanes])
-            moved = builder.shuffle_vector(here, _words([0] * _PIECE), order)
+            sources = [lane - by * _LEVEL_WORDS for lane in range(_PIECE)]
+            lanes = [source if 0 <= source < _PIECE else _PIECE for source in sources]
+            moved = _pick(builder, here, _vector([0] * _PIECE), lanes)
         else:
             offset = (piece * _PIECE - by * _LEVEL_WORDS) * 8
             moved = builder.load(builder.inttoptr(builder.add(address, ir.Constant(_KEY, offset)), pointer), align=8)
-        lanes_here = _words(range(piece * _PIECE, (piece + 1) * _PIECE))
-        beyond = builder.icmp_signed(">=", lanes_here, limit)
+        beyond = builder.icmp_signed(">=", _vector(range(piece * _PIECE, (piece + 1) * _PIECE)), limit)
         builder.store(builder.select(beyond, moved, here), at, align=8)
 
 
