@@ -65,10 +65,10 @@ def unrealized(account: Record, rules: Record, mid_1e9: int) -> int:
     if account.position_1e8 == 0 or mid_1e9 == 0:
         return 0
     entry = account.cost_1e9 if account.position_1e8 > 0 else -account.cost_1e9
-    return position_value(rules, mid_1e9, account.position_1e8) - entry  # type: ignore[no-any-return]
+    return position_value(rules, mid_1e9, account.position_1e8) - entry
 
 
 @kernel
 def equity(account: Record, rules: Record, mid_1e9: int) -> int:
     """Return cash plus the position at the mid."""
-    return account.cash_1e9 + position_value(rules, mid_1e9, account.position_1e8)  # type: ignore[no-any-return]
+    return account.cash_1e9 + position_value(rules, mid_1e9, account.position_1e8)

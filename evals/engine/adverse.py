@@ -93,7 +93,7 @@ def passes_by(sim: Record, asset: Record, aggressor: int, sz_1e8: int) -> bool:
     state.penalty_1e9 = whole + (1 if whole < cost else 0)
     state.draws += 1
     chance = rules.adverse_skip_ppm / _MILLION * toxic
-    return (mix(mix(asset.seed, 0), state.draws) >> 10) * _UNIT < chance  # type: ignore[no-any-return]
+    return (mix(mix(asset.seed, 0), state.draws) >> 10) * _UNIT < chance
 
 
 @kernel
@@ -131,4 +131,4 @@ def sigmoid(x: float) -> float:
 @kernel
 def paid_px(asset: Record, side: int, px_1e9: int) -> int:
     """Return the price of a passive fill with its penalty; the same price while the model is off."""
-    return px_1e9 + (1 - 2 * side) * min(asset.toxicity.penalty_1e9, px_1e9 - 1)  # type: ignore[no-any-return]
+    return px_1e9 + (1 - 2 * side) * min(asset.toxicity.penalty_1e9, px_1e9 - 1)

@@ -65,7 +65,7 @@ def _index(book: Record, side: int, px_1e9: int) -> int:
 
 @inlined
 def _key_at(book: Record, side: int, at: int) -> int:
-    return (book.base[side] + at) * book.tick_size_1e9  # type: ignore[no-any-return]
+    return (book.base[side] + at) * book.tick_size_1e9
 
 
 @inlined
@@ -90,7 +90,7 @@ def _next_in_window(book: Record, side: int, below: int) -> int:
     word = at >> 6
     bits = get_word(book.words, side * _WORDS + word) & (((1 << (at & 63)) << 1) - 1)
     if bits != 0:
-        return word * 64 + highest_bit(bits)  # type: ignore[no-any-return]
+        return word * 64 + highest_bit(bits)
     up = word >> 6
     bits = get_word(book.summary, side * _SUMMARY + up) & ((1 << (word & 63)) - 1)
     while bits == 0:
@@ -99,7 +99,7 @@ def _next_in_window(book: Record, side: int, below: int) -> int:
             return -1
         bits = get_word(book.summary, side * _SUMMARY + up)
     word = up * 64 + highest_bit(bits)
-    return word * 64 + highest_bit(get_word(book.words, side * _WORDS + word))  # type: ignore[no-any-return]
+    return word * 64 + highest_bit(get_word(book.words, side * _WORDS + word))
 
 
 @kernel
@@ -116,13 +116,13 @@ def next_key(book: Record, side: int, key: int) -> int:
     at = far_locate(book, side, key) - 1
     if at < book.far_first[side]:
         return near
-    return max(near, far_at(book, side, at).px_1e9 * sign)  # type: ignore[no-any-return]
+    return max(near, far_at(book, side, at).px_1e9 * sign)
 
 
 @kernel
 def best_key(book: Record, side: int) -> int:
     """Return the key of the best level; NO_KEY if the side is empty."""
-    return book.top[side, 0]  # type: ignore[no-any-return]
+    return book.top[side, 0]
 
 
 @kernel
@@ -136,7 +136,7 @@ def mid_px(book: Record) -> int:
     """Return the mid as the SDK computes it (integer mean of the best prices); 0 if a side is empty."""
     if book.depth[0] == 0 or book.depth[1] == 0:
         return 0
-    return (book.top[0, 0] - book.top[1, 0]) // 2  # type: ignore[no-any-return]
+    return (book.top[0, 0] - book.top[1, 0]) // 2
 
 
 @kernel
@@ -144,7 +144,7 @@ def size_at(book: Record, side: int, px_1e9: int) -> int:
     """Return the displayed size at a price; 0 without such a level."""
     at = _index(book, side, px_1e9)
     if at >= 0:
-        return get_word(book.sizes, side * WINDOW + at)  # type: ignore[no-any-return]
+        return get_word(book.sizes, side * WINDOW + at)
     at = far_locate(book, side, px_1e9 * (1 - 2 * side))
     return far_at(book, side, at).sz_1e8 if far_holds(book, side, at, px_1e9) else 0
 
@@ -154,9 +154,9 @@ def left_at(book: Record, side: int, px_1e9: int) -> int:
     """Return the displayed size of a level less what our orders took from it."""
     at = _index(book, side, px_1e9)
     if at >= 0:
-        return get_word(book.sizes, side * WINDOW + at) - get_word(book.taken, side * WINDOW + at)  # type: ignore[no-any-return]
+        return get_word(book.sizes, side * WINDOW + at) - get_word(book.taken, side * WINDOW + at)
     level = far_at(book, side, far_locate(book, side, px_1e9 * (1 - 2 * side)))
-    return level.sz_1e8 - level.taken_1e8  # type: ignore[no-any-return]
+    return level.sz_1e8 - level.taken_1e8
 
 
 @kernel
@@ -185,7 +185,7 @@ def available(book: Record, side: int, limit_key: int, enough_1e8: int) -> int:
 def in_window(book: Record, row: Record) -> bool:
     """Return whether a row's level lies in the window of its side."""
     at = row.tick - book.base[(row.kind - schema.BID) & 1]
-    return 0 <= at < WINDOW  # type: ignore[no-any-return]
+    return 0 <= at < WINDOW
 
 
 @inlined

@@ -27,7 +27,7 @@ def far_locate(book: Record, side: int, key: int) -> int:
             low = middle + 1
         else:
             high = middle
-    return low  # type: ignore[no-any-return]
+    return low
 
 
 @kernel
@@ -50,7 +50,7 @@ def _near_last(book: Record, side: int, key: int) -> int:
 def far_holds(book: Record, side: int, at: int, px_1e9: int) -> bool:
     """Return whether an index of a side holds a price."""
     end = book.far_first[side] + book.far_depth[side]
-    return at < end and far_at(book, side, at).px_1e9 == px_1e9  # type: ignore[no-any-return]
+    return at < end and far_at(book, side, at).px_1e9 == px_1e9
 
 
 @kernel

@@ -105,7 +105,7 @@ def _follow_book(asset: Record, features: Record) -> bool:
             features.best_px_1e9[side] = change.best_px_1e9
         show_change(book, change)
         number += 1
-    return number != asset.changes_head  # type: ignore[no-any-return]
+    return number != asset.changes_head
 
 
 @kernel

@@ -104,4 +104,4 @@ def seen_mid(asset: Record) -> int:
     """Return the mid of the book that the algo sees; 0 if a side is empty."""
     if asset.best_px_1e9[0] == 0 or asset.best_px_1e9[1] == 0:
         return 0
-    return (asset.best_px_1e9[0] + asset.best_px_1e9[1]) // 2  # type: ignore[no-any-return]
+    return (asset.best_px_1e9[0] + asset.best_px_1e9[1]) // 2

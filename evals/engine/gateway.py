@@ -89,7 +89,7 @@ def call(sim: Record, callback: int, arguments: int) -> bool:
 @kernel
 def _fuel_used(sim: Record) -> int:
     """Return what the last callback cost."""
-    return sim.fuel_per_callback - get_word(sim.host, native.FUEL_LEFT)  # type: ignore[no-any-return]
+    return sim.fuel_per_callback - get_word(sim.host, native.FUEL_LEFT)
 
 
 @kernel
@@ -249,7 +249,7 @@ def _target(sim: Record, asset: Record, kind: int, order_id: int, targets: int) 
                 break
     symbol = symbol_at(sim, own)
     if venue_id == 0:
-        return symbol.home  # type: ignore[no-any-return]
+        return symbol.home
     for i in range(symbol.first_asset, symbol.first_asset + symbol.assets):
         if asset_at(sim, i).venue_id == venue_id:
             return i
@@ -277,7 +277,7 @@ def _read_actions(sim: Record, callback: int) -> int:
         if kind > get_word(sim.host, native.LARGEST_ACTION_KIND):
             fail(sim, layout.UNKNOWN_ACTION, callback, _fuel_used(sim), kind)
             return -1
-    return count  # type: ignore[no-any-return]
+    return count
 
 
 @kernel
@@ -308,7 +308,7 @@ def _log(
     order.filled_1e8 = 0
     order.reason = 0
     order.asset = asset.index
-    return row  # type: ignore[no-any-return]
+    return row
 
 
 @kernel
@@ -316,7 +316,7 @@ def _find_open(symbol: Record, order_id: int) -> int:
     for i in range(symbol.open_orders):
         index = symbol.open_slots[i]
         if slot_at(symbol, index).order_id == order_id:
-            return index  # type: ignore[no-any-return]
+            return index
     return -1
 
 

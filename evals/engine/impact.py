@@ -58,19 +58,19 @@ def compose(sim: Record, asset: Record, book: int) -> int:
         target = book + side * _SIDE_BYTES
         asset.shown_levels[side] = _compose_side(symbol, asset, side, target)
         asset.shown_px_1e9[side] = get_word(target, 0)
-    return asset.shown_levels[BUY] | (asset.shown_levels[SELL] << 8)  # type: ignore[no-any-return]
+    return asset.shown_levels[BUY] | (asset.shown_levels[SELL] << 8)
 
 
 @kernel
 def shown_px(asset: Record, side: int) -> int:
     """Return the best price that the algo is shown; 0 if it is shown none."""
-    return asset.best_px_1e9[side] if asset.mirror == 0 else asset.shown_px_1e9[side]  # type: ignore[no-any-return]
+    return asset.best_px_1e9[side] if asset.mirror == 0 else asset.shown_px_1e9[side]
 
 
 @kernel
 def shown_levels(asset: Record, side: int) -> int:
     """Return how many levels of a side the algo is shown."""
-    return asset.seen_levels[side] if asset.mirror == 0 else asset.shown_levels[side]  # type: ignore[no-any-return]
+    return asset.seen_levels[side] if asset.mirror == 0 else asset.shown_levels[side]
 
 
 @kernel
@@ -103,7 +103,7 @@ def _best_left(asset: Record, side: int) -> int:
     source = asset.mirror + side * _SIDE_BYTES
     for at in range(asset.seen_levels[side]):
         if get_word(source, 2 * at + 1) > 0:
-            return get_word(source, 2 * at) * (1 - 2 * side)  # type: ignore[no-any-return]
+            return get_word(source, 2 * at) * (1 - 2 * side)
     return NO_KEY
 
 

@@ -35,7 +35,7 @@ def _compiled(function: _Function, **options: bool) -> _Function:
     compiled = _njit(function, cache=True, nogil=True, _nrt=False, error_model="numpy", **options)
     stamp_cache(compiled)
     _forget_literals(compiled)
-    return compiled  # type: ignore[no-any-return]
+    return compiled
 
 
 def _forget_literals(compiled: Any) -> None:

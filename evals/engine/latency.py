@@ -47,7 +47,7 @@ def entry_latency(asset: Record, kind: int, now_ns: int) -> int:
     """Return how long an action that is sent now takes to the exchange, in ns."""
     model = asset.rules.latency_model
     if model == CONSTANT:
-        return asset.rules.entry_ns[kind]  # type: ignore[no-any-return]
+        return asset.rules.entry_ns[kind]
     if model == RECORDED:
         return _recorded(asset, now_ns, 1)
     return _lognormal(asset, asset.rules.entry_ns[kind], now_ns)
@@ -58,7 +58,7 @@ def response_latency(asset: Record, kind: int, now_ns: int) -> int:
     """Return how long an answer that is given now takes to the algo, in ns."""
     model = asset.rules.latency_model
     if model == CONSTANT:
-        return asset.rules.response_ns[kind]  # type: ignore[no-any-return]
+        return asset.rules.response_ns[kind]
     if model == RECORDED:
         return _recorded(asset, now_ns, 2)
     return _lognormal(asset, asset.rules.response_ns[kind], now_ns)
@@ -84,8 +84,8 @@ def _recorded(asset: Record, now_ns: int, column: int) -> int:
     here_ns = get_word(asset.recorded, at * _RECORD_WORDS)
     value = get_word(asset.recorded, at * _RECORD_WORDS + column)
     if now_ns <= here_ns or at + 1 == rows:
-        return value  # type: ignore[no-any-return]
+        return value
     span = get_word(asset.recorded, (at + 1) * _RECORD_WORDS) - here_ns
     change = get_word(asset.recorded, (at + 1) * _RECORD_WORDS + column) - value
     part = muldiv(abs(change), now_ns - here_ns, span)
-    return value + (part if change > 0 else -part)  # type: ignore[no-any-return]
+    return value + (part if change > 0 else -part)

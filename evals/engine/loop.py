@@ -168,7 +168,7 @@ def earliest_ns(sim: Record) -> int:
     """Return before when the algo hears of nothing new; what an exchange may still do to its orders included."""
     what, _who, at_ns = _next_local(sim)
     if what < 0:
-        return sim.run.now_ns  # type: ignore[no-any-return]
+        return sim.run.now_ns
     at_ns = min(at_ns, sim.run.last_ns)
     for i in range(sim.asset_count):
         asset = asset_at(sim, i)
@@ -176,7 +176,7 @@ def earliest_ns(sim: Record) -> int:
             at_ns = min(at_ns, message_at(asset.requests.at, asset.requests.head).at_ns)
         if asset.resting_count > 0:
             at_ns = min(at_ns, asset.exchange_ns)
-    return at_ns  # type: ignore[no-any-return]
+    return at_ns
 
 
 @inlined
@@ -348,7 +348,7 @@ def _nearly_full(sim: Record) -> bool:
         sweep = max(sweep, depth)
         if answers.tail + depth > answers.room or requests.tail + _MARGIN > requests.room:
             return True
-    return (  # type: ignore[no-any-return]
+    return (
         run.fills + sweep > sim.fills_first + sim.fills_room
         or run.orders + _MARGIN > sim.orders_first + sim.orders_room
         or run.samples + sim.symbol_count + 1 > sim.equity_first + sim.equity_room

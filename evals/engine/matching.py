@@ -151,7 +151,7 @@ def on_request(sim: Record, asset: Record, message: Record) -> None:
 @kernel
 def _still_rests(sim: Record, asset: Record, message: Record) -> bool:
     slot = slot_at(symbol_of(sim, asset), message.slot)
-    return slot.resting == 1 and slot.order_id == message.order_id  # type: ignore[no-any-return]
+    return slot.resting == 1 and slot.order_id == message.order_id
 
 
 @kernel

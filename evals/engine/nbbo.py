@@ -89,7 +89,7 @@ def _take_over(sim: Record, symbol: Record, nbbo: Record, old: bool) -> None:
 
 @kernel
 def _book_of(sim: Record, slot: int, old: bool) -> int:
-    return sim.words + _BOOKS_AT + (_OLD_BOOKS_BYTE if old else _BOOKS_BYTE) + slot * _BOOK_BYTES  # type: ignore[no-any-return]
+    return sim.words + _BOOKS_AT + (_OLD_BOOKS_BYTE if old else _BOOKS_BYTE) + slot * _BOOK_BYTES
 
 
 @kernel

@@ -75,7 +75,7 @@ def on_trade(sim: Record, asset: Record, aggressor: int, px_1e9: int, sz_1e8: in
 def _whole_lots(asset: Record, reached_1e8: int) -> int:
     """Return the nearest whole number of lots: cancels shared in proportion leave fractions of a lot ahead."""
     lot = asset.rules.lot_size_1e8
-    return max(reached_1e8 + lot // 2, 0) // lot * lot  # type: ignore[no-any-return]
+    return max(reached_1e8 + lot // 2, 0) // lot * lot
 
 
 @kernel
@@ -85,7 +85,7 @@ def fill_size(asset: Record, slot: Record, reached_1e8: int) -> int:
     Without partial fills what reaches one order is not used up by it, so it reaches the next one as well.
     """
     left = slot.ex_qty_1e8 - slot.ex_filled_1e8
-    return left if reached_1e8 > 0 and not asset.rules.partial_fills else min(reached_1e8, left)  # type: ignore[no-any-return]
+    return left if reached_1e8 > 0 and not asset.rules.partial_fills else min(reached_1e8, left)
 
 
 @kernel
@@ -149,7 +149,7 @@ def _ahead_after(rules: Record, slot: Record, sz_1e8: int, before_1e8: int) -> i
         ahead -= canceled - cancels_behind
         # What would have cancelled behind us beyond what stood there stood ahead.
         ahead += min(behind - cancels_behind, 0)
-    return max(min(ahead, sz_1e8), 0)  # type: ignore[no-any-return]
+    return max(min(ahead, sz_1e8), 0)
 
 
 @kernel

@@ -34,13 +34,13 @@ def refusal_code(reason: int) -> int:
 def loses_too_much(symbol: Record) -> bool:
     """Return whether the session's result, realised after fees and unrealised, is below the limit."""
     limit = symbol.limits.max_daily_loss_1e9
-    return limit != 0 and symbol.known.session_1e9 + symbol.unrealized_1e9 < -limit  # type: ignore[no-any-return]
+    return limit != 0 and symbol.known.session_1e9 + symbol.unrealized_1e9 < -limit
 
 
 @kernel
 def paused(sim: Record, symbol: Record) -> bool:
     """Return whether a loss has paused new orders for the rest of this UTC day."""
-    return symbol.paused_day == sim.run.now_ns // _DAY_NS  # type: ignore[no-any-return]
+    return symbol.paused_day == sim.run.now_ns // _DAY_NS
 
 
 @kernel
@@ -73,7 +73,7 @@ def _room(symbol: Record, side: int, replaced: int) -> int:
         slot = slot_at(symbol, index)
         if slot.side == side:
             room -= -slot.filled_1e8 if index == replaced else slot.qty_1e8 - slot.filled_1e8
-    return room  # type: ignore[no-any-return]
+    return room
 
 
 @kernel

@@ -147,15 +147,15 @@ def refill_packets(asset: Record) -> None:
 @inlined
 def used_up(stream: Record) -> bool:
     """Return whether a reader is past what was worked out for it, and there is more in its chunk."""
-    return stream.at == stream.end and stream.tape.at < stream.tape.rows  # type: ignore[no-any-return]
+    return stream.at == stream.end and stream.tape.at < stream.tape.rows
 
 
 @inlined
 def next_ns(stream: Record) -> int:
     """Return when the next row of a stream happened; without one, before when none can have happened."""
     if stream.at < stream.end:
-        return row_at(stream.rows, stream.at).at_ns  # type: ignore[no-any-return]
-    return stream.after_ns  # type: ignore[no-any-return]
+        return row_at(stream.rows, stream.at).at_ns
+    return stream.after_ns
 
 
 @inlined
@@ -180,8 +180,8 @@ def seek_trade(asset: Record) -> None:
 def trade_is_next(asset: Record) -> bool:
     """Return whether the next row at the exchange is a trade, as far as is known."""
     if asset.trade_ns != asset.level_ns:
-        return asset.trade_ns < asset.level_ns  # type: ignore[no-any-return]
+        return asset.trade_ns < asset.level_ns
     levels, trades = asset.levels, asset.trades
     if trades.at < trades.end and levels.at < levels.end:
-        return row_at(trades.rows, trades.at).packet <= row_at(levels.rows, levels.at).packet  # type: ignore[no-any-return]
-    return trades.at == trades.end  # type: ignore[no-any-return]
+        return row_at(trades.rows, trades.at).packet <= row_at(levels.rows, levels.at).packet
+    return trades.at == trades.end

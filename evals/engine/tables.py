@@ -196,10 +196,10 @@ def sample_at(sim: Record, row: int) -> Record:
 @inlined
 def word_of(column: Record, row: int) -> int:
     """Return a 64-bit value of a column."""
-    return get_word(column.at + row * column.step, 0)  # type: ignore[no-any-return]
+    return get_word(column.at + row * column.step, 0)
 
 
 @inlined
 def byte_of(column: Record, row: int) -> int:
     """Return a byte of a column."""
-    return get_byte(column.at + row * column.step)  # type: ignore[no-any-return]
+    return get_byte(column.at + row * column.step)

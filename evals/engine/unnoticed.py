@@ -60,4 +60,4 @@ def apply_unnoticed(asset: Record, until_ns: int) -> int:
     stream.at += count
     if count > 0:
         seek_level(asset)
-    return count  # type: ignore[no-any-return]
+    return count

@@ -79,7 +79,7 @@ def slot_of(keys: Int64s, marks: Int64s, side: int, epoch: int, key: int) -> int
     slot = np.int64((np.uint64(key) * _MULTIPLIER) >> np.uint64(32)) & last
     while marks[side, slot] >> 2 == epoch and keys[side, slot] != key:
         slot = (slot + 1) & last
-    return slot  # type: ignore[no-any-return]
+    return slot
 
 
 @njit(cache=True)

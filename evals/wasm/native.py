@@ -138,8 +138,8 @@ def call_guest(host: int, callback: int, arguments: int, fuel: int) -> int:
 def memory_bytes(host: int) -> int:
     """Return the current size of the guest's memory."""
     if get_word(host, PLAIN) != 0:
-        return get_word(host, MEMORY_BYTES)  # type: ignore[no-any-return]
-    return call2(get_word(host, MEMORY_SIZE), get_word(host, CONTEXT), get_word(host, MEMORY))  # type: ignore[no-any-return]
+        return get_word(host, MEMORY_BYTES)
+    return call2(get_word(host, MEMORY_SIZE), get_word(host, CONTEXT), get_word(host, MEMORY))
 
 
 @kernel
