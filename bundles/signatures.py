@@ -49,6 +49,11 @@ _VERSION: Final = 1
 _BEGIN: Final = b"-----BEGIN SSH SIGNATURE-----"
 _END: Final = b"-----END SSH SIGNATURE-----"
 _HASHES: Final = {b"sha256": hashlib.sha256, b"sha512": hashlib.sha512}
+_ED25519_PRIME: Final = 2**255 - 19
+_ED25519_ORDER_8: Final = int("7a03ac9277fdc74ec6cc392cfa53202a0f67100d760b3cba4fd84d3d706a17c7", 16)
+_ED25519_WEAK: Final = frozenset(y % _ED25519_PRIME for y in (0, 1, -1, _ED25519_ORDER_8, -_ED25519_ORDER_8))
+"""The y of the points P with 8P = 0: anybody can sign for such a key."""
+
 _TOUCHED: Final = 0x01
 """The flag of PROTOCOL.u2f that says that the person was there."""
 
@@ -255,6 +260,7 @@ def _load(blob: bytes) -> tuple[PublicKey, _Loaded]:
     """Read a key blob that ``ssh-keygen`` could have written; raises ValueError."""
     # The cryptography package takes as long to import as all the rest, and is needed only where keys are.
     from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey  # noqa: PLC0415
     from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
         Encoding,
@@ -279,6 +285,10 @@ def _load(blob: bytes) -> tuple[PublicKey, _Loaded]:
             raise ValueError(f"an RSA key of {bits} bits is too weak; it must have {_SMALLEST_RSA_BITS} or more")
         if bits > _LARGEST_RSA_BITS or exponent > _LARGEST_RSA_EXPONENT:
             raise ValueError("the RSA key is larger than any that ssh-keygen makes")
+    if isinstance(loaded, Ed25519PublicKey):
+        y = int.from_bytes(loaded.public_bytes(Encoding.Raw, PublicFormat.Raw), "little") % 2**255
+        if y >= _ED25519_PRIME or y in _ED25519_WEAK:
+            raise ValueError("the Ed25519 key is one for which anybody can sign")
     # A second spelling of one key would pass for a second key. Those of tokens have no parts with two spellings.
     if not algorithm.startswith("sk-") and loaded.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH) != line:
         raise ValueError(f"the {algorithm} key is not written as ssh-keygen writes it")

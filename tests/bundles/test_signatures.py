@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import shutil
 import stat
@@ -15,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1
 from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate_ecdsa
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as generate_rsa
@@ -377,6 +379,7 @@ def rsa_line(exponent: int, modulus: int) -> str:
     return f"ssh-rsa {base64.b64encode(blob).decode()}"
 
 
+ORDER_8 = int.from_bytes(bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"), "little")
 WEAK = RSAPublicNumbers(65537, 2**1023 + 1)
 PADDED_RSA = string(b"ssh-rsa") + string(b"\0" + mpint(65537)[4:]) + mpint(RSA.public_key().public_numbers().n)
 
@@ -409,6 +412,26 @@ PADDED_RSA = string(b"ssh-rsa") + string(b"\0" + mpint(65537)[4:]) + mpint(RSA.p
 def test_keys_that_may_not_sign(line: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         read_public_key(line)
+
+
+@pytest.mark.parametrize("y", [0, 1, 2**255 - 20, ORDER_8, 2**255 - 19 - ORDER_8])
+@pytest.mark.parametrize("sign_bit", [0, 2**255])
+def test_a_key_for_which_anybody_can_sign(y: int, sign_bit: int) -> None:
+    raw, identity = (y | sign_bit).to_bytes(32, "little"), (1).to_bytes(32, "little")
+    anybodys = Ed25519PublicKey.from_public_bytes(raw)
+
+    def is_forged(message: bytes) -> bool:
+        with contextlib.suppress(InvalidSignature):
+            anybodys.verify(identity + bytes(32), message)
+            return True
+        return False
+
+    # One in eight messages or more; an x of 0 has no second sign, and such a key verifies nothing.
+    assert any(is_forged(bytes([each])) for each in range(200)) or sign_bit
+    blob = string(b"ssh-ed25519") + string(raw)
+    with pytest.raises(ValueError, match="anybody can sign"):
+        read_public_key(f"ssh-ed25519 {base64.b64encode(blob).decode()}")
+    assert "anybody can sign" in refusal(replace(PLAIN, blob=blob).sign())
 
 
 def test_keys_are_compared_by_value() -> None:
