@@ -16,18 +16,19 @@ from typing import Final
 from pydantic import BaseModel
 
 from bundles.canonical import digest_of, short_id
-from bundles.catalog import POLICY_HEAD, ROSTER_HEAD, Catalog, blob_key, ref_key
-from bundles.entries import Evaluated, LedgerEntry, fold
+from bundles.catalog import Catalog, blob_key, ref_key
+from bundles.entries import GOVERNANCE_LEDGER, Evaluated, LedgerEntry
 from bundles.errors import IntegrityError, InvalidInputError, NotFoundError
 from bundles.evidence import Evaluation
 from bundles.ledger import entry_key, head_key
 from bundles.manifests import Artifact, AssignmentBundle, BlobRef, EdgeBundle, SorBundle
-from bundles.promotion import promotion_problems
+from bundles.state import fold
 from bundles.store.protocol import ObjectStore
+from bundles.verification import Verifier
 
 _KNOWN_KEYS: Final = re.compile(
-    r"cas/sha256/[0-9a-f]{2}/[0-9a-f]{62}|refs/(bundles|artifacts|datasets|evaluations|policies)/[^/]+"
-    r"|ledger/bun_[0-9a-f]{16}/\d{8}\.json|heads/(policy|roster|ledger/bun_[0-9a-f]{16})"
+    r"cas/sha256/[0-9a-f]{2}/[0-9a-f]{62}|refs/(bundles|artifacts|datasets|evaluations|policies|requests)/[^/]+"
+    r"|(ledger/(bun_[0-9a-f]{16}|governance|checkpoints)/\d{8}\.json)|heads/ledger/(bun_[0-9a-f]{16}|governance|checkpoints)"
 )
 
 
@@ -61,6 +62,7 @@ def verify(store: ObjectStore, progress: Callable[[int], None] | None = None) ->
 class _Audit:
     def __init__(self, store: ObjectStore, progress: Callable[[int], None] | None) -> None:
         self._catalog = Catalog(store)
+        self._verifier = Verifier(self._catalog)
         self._store = store
         self._progress = progress or (lambda _count: None)
         self._present: frozenset[str] = frozenset()
@@ -81,8 +83,7 @@ class _Audit:
                 self._guard(key, partial(self._check_reference, read, key.rpartition("/")[2]))
         for bundle_id in self._ledgers(keys):
             self._guard(f"ledger/{bundle_id}/", partial(self._check_ledger, bundle_id))
-        self._guard(POLICY_HEAD, self._catalog.policy)
-        self._guard(ROSTER_HEAD, self._catalog.roster)
+        self._guard(f"ledger/{GOVERNANCE_LEDGER}/", self._verifier.governance)
         return AuditReport(tuple(self._problems), tuple(self._unfinished), self._entries, len(keys))
 
     def _readers(self) -> dict[str, Callable[[str], BaseModel]]:
@@ -93,6 +94,7 @@ class _Audit:
             "datasets": catalog.dataset,
             "evaluations": catalog.evaluation,
             "policies": catalog.policy,
+            "requests": catalog.request,
         }
 
     def _guard(self, where: str, check: Callable[[], object]) -> None:
@@ -126,8 +128,8 @@ class _Audit:
 
     def _ledgers(self, keys: list[str]) -> list[str]:
         """Return every bundle that has a reference, a head or entries: each must have all three."""
-        named = {key.split("/")[1] for key in keys if key.startswith("ledger/")}
-        named |= {key.rpartition("/")[2] for key in keys if key.startswith(("heads/ledger/", "refs/bundles/"))}
+        named = {key.split("/")[1] for key in keys if key.startswith("ledger/bun_")}
+        named |= {key.rpartition("/")[2] for key in keys if key.startswith(("heads/ledger/bun_", "refs/bundles/"))}
         return sorted(named)
 
     def _check_ledger(self, bundle_id: str) -> None:
@@ -144,23 +146,23 @@ class _Audit:
         if ref_key("bundles", bundle_id) not in self._present:
             self._note(len(entries) > 1, f"{ref_key('bundles', bundle_id)}: missing; register the bundle again")
             return
-        cited = {name for each in state.promotions for name in each.body.statement.evaluations}
+        cited = {name for each in state.promotions for name in each.request.statement.evaluations}
         for promotion in state.promotions:
-            key = ref_key("policies", short_id("pol", promotion.body.statement.policy))
+            key = ref_key("policies", short_id("pol", promotion.request.statement.policy))
             if key not in self._present:
                 self._problems.append(f"{key}: missing, but entry {promotion.seq} of {bundle_id} was decided by it")
         for entry in entries:
             if isinstance(entry.body, Evaluated):
                 self._check_evaluated(entry, entry.body, cited)
-        self._problems += promotion_problems(self._catalog, entries)
+        self._problems += self._verifier.problems(entries)
 
     def _check_evaluated(self, entry: LedgerEntry, body: Evaluated, cited: set[str]) -> None:
         record = self._catalog.read(body.record, Evaluation)
         if (record.eval_id, record.inputs.kind) != (body.evaluation, body.evaluation_kind) or (
-            short_id("bun", record.inputs.bundle) != entry.bundle
+            short_id("bun", record.inputs.bundle) != entry.ledger
         ):
             self._problems.append(
-                f"{entry_key(entry.bundle, entry.seq)}: names {body.evaluation}, but its record is another"
+                f"{entry_key(entry.ledger, entry.seq)}: names {body.evaluation}, but its record is another"
             )
         if ref_key("evaluations", body.evaluation) not in self._present:
             self._note(

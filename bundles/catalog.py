@@ -1,4 +1,4 @@
-"""Register and find: blobs, artifacts, bundles, datasets, evaluations, and the policy and roster in force.
+"""Register and find: blobs, artifacts, bundles, datasets, evaluations, requests and policies.
 
 Blobs go first, then the ledger, the reference last: what a reference names is whole, and a crash before it leaves
 nothing that counts. The same call again completes what was begun. Whatever is read is verified against the digest that
@@ -8,14 +8,13 @@ names it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, TypeVar
 
 from pydantic import TypeAdapter
 
-from bundles.approvals import Roster
 from bundles.canonical import ID_HEX_DIGITS, SHORTEST_PREFIX, Document, digest_of, read_document, short_id
-from bundles.entries import Evaluated
+from bundles.entries import Attested, Body, Evaluated, LedgerEntry, Registered
 from bundles.errors import (
     AmbiguousIdError,
     IntegrityError,
@@ -27,14 +26,13 @@ from bundles.errors import (
 from bundles.evidence import Dataset, Evaluation
 from bundles.ledger import Ledger
 from bundles.manifests import BUNDLE, Artifact, BlobRef, Bundle, EdgeBundle
-from bundles.people import read_person
-from bundles.policy import Policy, default_policy
+from bundles.people import read_person, same_person
+from bundles.policy import Policy
+from bundles.runners import Runner
+from bundles.statements import EvaluationStatement, PromotionStatement
 from bundles.store.protocol import ObjectStore
 
 Read = TypeVar("Read")
-
-POLICY_HEAD: Final = "heads/policy"
-ROSTER_HEAD: Final = "heads/roster"
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _WHAT: Final = {
@@ -42,6 +40,7 @@ _WHAT: Final = {
     "datasets": ("data", "dataset"),
     "evaluations": ("eval", "evaluation"),
     "policies": ("pol", "policy"),
+    "requests": ("prm", "promotion request"),
     "artifacts": ("art", "artifact"),
 }
 
@@ -130,7 +129,10 @@ class Catalog:
             self._require_wasm(manifest)
         bundle_id = manifest.bundle_id
         digest = self.put_blob(manifest.canonical()).digest
-        self.ledger.register(bundle_id, manifest=digest, author=author, at_ns=now_ns)
+        body = Registered(manifest=digest, target=manifest.kind, strategy=manifest.label, wasm=manifest.wasm_digest)
+        self.ledger.append(
+            bundle_id, actor=author, at_ns=now_ns, draft=lambda history: (None, None if history else body)
+        )
         self._bind("bundles", bundle_id, manifest)
         return bundle_id
 
@@ -143,6 +145,15 @@ class Catalog:
         bundle_id = self.resolve_bundle(id_or_prefix)
         manifest = self._document("bundles", bundle_id, BUNDLE)
         return self._same_id("bundles", bundle_id, manifest.bundle_id, manifest)
+
+    def manifest(self, digest: str) -> Bundle:
+        """Return a manifest by its digest."""
+        return self.read(digest, BUNDLE)
+
+    @staticmethod
+    def bundle_of(about: Evaluation | PromotionStatement) -> str:
+        """Return the id of the bundle that an evaluation or a request is about."""
+        return short_id("bun", about.inputs.bundle if isinstance(about, Evaluation) else about.bundle)
 
     def bundle_ids(self) -> list[str]:
         """Return the ids of all bundles, in order, without reading their manifests."""
@@ -168,9 +179,9 @@ class Catalog:
     # Evaluations
 
     def record_evaluation(
-        self, evaluation: Evaluation, outputs: Iterable[bytes], *, runner: str, now_ns: int, again: bool = False
+        self, evaluation: Evaluation, outputs: Iterable[bytes], *, runner: Runner, now_ns: int, again: bool = False
     ) -> str:
-        """Keep an evaluation with its outputs, write it into its bundle's ledger and return its id.
+        """Keep an evaluation with its outputs, write it, signed, into its bundle's ledger and return its id.
 
         Recording the same again changes nothing, unless ``again`` asks for a further ledger entry, which makes it the
         latest. An interrupted run is kept as blobs only: its inputs may yet have a complete outcome, and an id has
@@ -182,10 +193,7 @@ class Catalog:
             IntegrityError: the same inputs are recorded with another outcome.
 
         """
-        eval_id, bundle_id = evaluation.eval_id, short_id("bun", evaluation.inputs.bundle)
-        if not runner.strip():
-            raise InvalidInputError("An evaluation names who ran it. Give the runner's name.")
-        runner = read_person(runner)
+        eval_id, bundle_id = evaluation.eval_id, self.bundle_of(evaluation)
         self._require("bundles", bundle_id, evaluation.inputs.bundle)
         for dataset in evaluation.inputs.datasets:
             self._require("datasets", short_id("data", dataset), dataset)
@@ -203,9 +211,69 @@ class Catalog:
             self.put_blob(content)
         self.put_blob(evaluation.canonical())
         if evaluation.status != "interrupted":
-            self.ledger.record(bundle_id, evaluation, runner=runner, at_ns=now_ns, again=again)
+            self._append_evaluated(bundle_id, evaluation, runner, now_ns=now_ns, again=again)
             self._bind("evaluations", eval_id, evaluation)
         return eval_id
+
+    def _append_evaluated(
+        self, bundle_id: str, evaluation: Evaluation, runner: Runner, *, now_ns: int, again: bool
+    ) -> None:
+        said = _execution(evaluation, evaluation.result_digest)
+        body = Evaluated(
+            evaluation=evaluation.eval_id,
+            evaluation_kind=evaluation.inputs.kind,
+            record=said.record,
+            result=said.result,
+            signature=runner.sign(said),
+        )
+
+        def draft(history: Sequence[LedgerEntry]) -> tuple[None, Body | None]:
+            known = [
+                entry.body
+                for entry in history
+                if isinstance(entry.body, Evaluated) and entry.body.evaluation == body.evaluation
+            ]
+            if any(each.record != body.record for each in known):
+                raise IntegrityError(
+                    f"Evaluation {body.evaluation} of {bundle_id} is recorded with another outcome for the "
+                    "same inputs. The bundle or the engine is not deterministic; find out why before trusting either."
+                )
+            return None, None if known and not again else body
+
+        self.ledger.append(bundle_id, actor=runner.name, at_ns=now_ns, draft=draft)
+
+    def attest(self, evaluation: Evaluation, result: str, *, runner: Runner, now_ns: int) -> int | None:
+        """Record, signed, what a runner came to that executed an evaluation's inputs again; once for each runner.
+
+        Return the number of the ledger entry, None if it was there.
+        """
+        said = _execution(evaluation, result)
+        body = Attested(
+            evaluation=evaluation.eval_id, record=said.record, result=said.result, signature=runner.sign(said)
+        )
+
+        def draft(history: Sequence[LedgerEntry]) -> tuple[None, Body | None]:
+            known = any(
+                isinstance(entry.body, Attested)
+                and entry.body.model_copy(update={"signature": body.signature}) == body
+                and bool(entry.body.signature) >= bool(body.signature)
+                and same_person(entry.actor) == same_person(runner.name)
+                for entry in history
+            )
+            return None, None if known else body
+
+        bundle_id = self.bundle_of(evaluation)
+        return self.ledger.append(bundle_id, actor=runner.name, at_ns=now_ns, draft=draft)[1]
+
+    def known_evaluations(self, names: Iterable[str]) -> dict[str, Evaluation]:
+        """Return, by id, those of the named evaluations that exist, their bytes verified."""
+        found = {}
+        for name in names:
+            try:
+                found[name] = self.evaluation(name)
+            except (NotFoundError, InvalidInputError):
+                continue
+        return found
 
     def resolve_evaluation(self, id_or_prefix: str) -> str:
         """Return the whole id of an evaluation."""
@@ -226,12 +294,22 @@ class Catalog:
         records = dict.fromkeys(body.record for body in latest_first)
         return [self.read(record, Evaluation) for record in reversed(records)]
 
-    # Policy and roster
+    # Requests
 
-    def policy(self, id_or_prefix: str | None = None) -> Policy:
-        """Return a policy by id, or the one in force: the one that the store names, else the one that is shipped."""
-        if id_or_prefix is None:
-            return self._at_head(POLICY_HEAD, Policy) or default_policy()
+    def bind_request(self, statement: PromotionStatement) -> None:
+        """Make a request that the bundle's ledger holds findable by its id."""
+        self._bind("requests", statement.request_id, statement)
+
+    def request(self, id_or_prefix: str) -> PromotionStatement:
+        """Return what a request asks for, by id or unique prefix; its ledger says what became of it."""
+        request_id = self._resolve("requests", id_or_prefix)
+        statement = self._document("requests", request_id, PromotionStatement)
+        return self._same_id("requests", request_id, statement.request_id, statement)
+
+    # Policies
+
+    def policy(self, id_or_prefix: str) -> Policy:
+        """Return a policy by id; which one is in force, `governance.in_force` tells."""
         policy_id = self._resolve("policies", id_or_prefix)
         policy = self._document("policies", policy_id, Policy)
         return self._same_id("policies", policy_id, short_id("pol", policy.digest()), policy)
@@ -242,19 +320,6 @@ class Catalog:
         self._bind("policies", policy_id, policy)
         return policy_id
 
-    def install_policy(self, policy: Policy) -> str:
-        """Put a policy into force and return its digest."""
-        self.keep_policy(policy)
-        return self._move_head(POLICY_HEAD, policy)
-
-    def roster(self) -> Roster:
-        """Return the roster in force; nobody is on it until one is installed."""
-        return self._at_head(ROSTER_HEAD, Roster) or Roster()
-
-    def install_roster(self, roster: Roster) -> str:
-        """Put a roster into force and return its digest."""
-        return self._move_head(ROSTER_HEAD, roster)
-
     def read(self, digest: str, schema: type[Read] | TypeAdapter[Read]) -> Read:
         """Return the document with a digest; IntegrityError if the blob is another or is no such document."""
         content = self.blob(digest)
@@ -262,17 +327,6 @@ class Catalog:
             return read_document(schema, content, blob_key(digest))
         except MalformedDocumentError as error:
             raise IntegrityError(f"{error}\n{_REMEDY}") from error
-
-    def _at_head(self, head: str, schema: type[Read]) -> Read | None:
-        found = self.store.get_versioned(head)
-        return None if found is None else self.read(_read_digest(head, found[0]), schema)
-
-    def _move_head(self, head: str, document: Document) -> str:
-        digest = self.put_blob(document.canonical()).digest
-        found = self.store.get_versioned(head)
-        if found is None or found[0] != digest.encode():
-            self.store.compare_and_swap(head, digest.encode(), found[1] if found else None)
-        return digest
 
     def _require_artifacts(self, artifact_ids: Iterable[str]) -> None:
         missing = [name for name in artifact_ids if not self._exists("artifacts", name)]
@@ -352,6 +406,8 @@ class Catalog:
                 f"{id_or_prefix!r} is not the id of a {singular}: write {short}_ and at least {SHORTEST_PREFIX} "
                 f"(at most {ID_HEX_DIGITS}) of its hex digits."
             )
+        if len(id_or_prefix) == len(short) + 1 + ID_HEX_DIGITS and self._exists(kind, id_or_prefix):
+            return id_or_prefix
         found = self._ids(kind, id_or_prefix)
         if not found:
             raise NotFoundError(
@@ -366,6 +422,15 @@ class Catalog:
 
 
 _REMEDY: Final = "Restore the store from a backup and run `audit verify`."
+
+
+def _execution(evaluation: Evaluation, result: str) -> EvaluationStatement:
+    return EvaluationStatement(
+        bundle=evaluation.inputs.bundle,
+        evaluation=evaluation.eval_id,
+        record=evaluation.digest(),
+        result=result,
+    )
 
 
 def blob_key(digest: str) -> str:

@@ -1,60 +1,191 @@
-"""What a ledger holds, and the state that follows from it.
+"""What ledgers hold: one kind of entry for each thing that can happen.
 
-Entries are of three kinds: registered, evaluated, promoted. Each holds the digest of the bytes of the one before, so
-no entry can be changed or taken out unnoticed. The order of the ledger is the order of time; clocks only date it.
+Each entry holds the digest of the bytes of the one before, so no entry can be changed or taken out unnoticed. The order
+of a ledger is the order of time; clocks only date it, and never run backwards within one ledger.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from bundles.approvals import Approval, Statement
+from bundles.approvals import Approval
 from bundles.canonical import Digest, Document, Int64, Part
-from bundles.errors import IntegrityError
 from bundles.evidence import EvaluationKind
 from bundles.people import Note, PersonName
+from bundles.statements import EntryNumber, PromotionStatement
+
+GOVERNANCE_LEDGER = "governance"
+"""The ledger of policies, rosters and broken glass; the others are named after their bundle."""
+
+CHECKPOINT_LEDGER = "checkpoints"
 
 
 class Registered(Part):
-    """A bundle came into being; the entry's actor is its author."""
+    """A bundle came into being; the entry's actor is its author. What lists show is repeated from the manifest."""
 
     kind: Literal["registered"] = "registered"
     manifest: Digest
+    target: str
+    strategy: str
+    wasm: Digest | None
 
 
 class Evaluated(Part):
-    """An evaluation was recorded; the entry's actor is its runner."""
+    """An evaluation was recorded; the entry's actor is its runner, who signed it unless the signature is empty."""
 
     kind: Literal["evaluated"] = "evaluated"
     evaluation: str
     evaluation_kind: EvaluationKind
     record: Digest
+    result: Digest
+    signature: str = ""
 
 
-class Promoted(Part):
-    """The bundle moved up: everything the decision rested on, so that it can be taken again."""
+class Attested(Part):
+    """A runner executed an evaluation's inputs again and came to this result."""
 
-    kind: Literal["promoted"] = "promoted"
-    from_stage: str
-    statement: Statement
-    approvals: tuple[Approval, ...]
-    roster: Digest
+    kind: Literal["attested"] = "attested"
+    evaluation: str
+    record: Digest
+    result: Digest
+    signature: str = ""
+
+
+class Requested(Part):
+    """Somebody asks for a promotion; the statement names this very entry."""
+
+    kind: Literal["requested"] = "requested"
+    statement: PromotionStatement
     notes: Note
 
 
-Body: TypeAlias = Registered | Evaluated | Promoted
+class Approved(Part):
+    """Somebody agrees to a request."""
+
+    kind: Literal["approved"] = "approved"
+    request: str
+    approval: Approval
+
+
+class Denied(Part):
+    """Somebody denies a request, which ends it."""
+
+    kind: Literal["denied"] = "denied"
+    request: str
+    approval: Approval
+
+
+class Promoted(Part):
+    """The bundle moved up on a request; ``governance`` is how many entries the governance ledger had."""
+
+    kind: Literal["promoted"] = "promoted"
+    request: str
+    from_stage: str
+    stage: str
+    governance: Annotated[int, Field(ge=0)]
+    reviews: Annotated[int, Field(ge=0)] = 0
+    """How many must review this promotion afterwards; above zero only where the glass was broken."""
+
+
+class Demoted(Part):
+    """The bundle moved down; ``evaluation`` is the one that failed, where a policy did it."""
+
+    kind: Literal["demoted"] = "demoted"
+    from_stage: str
+    stage: str
+    evaluation: str | None = None
+    notes: Note
+
+
+class Quarantined(Part):
+    """The bundle may go nowhere until it is released."""
+
+    kind: Literal["quarantined"] = "quarantined"
+    notes: Note
+
+
+class Released(Part):
+    """A quarantine ended."""
+
+    kind: Literal["released"] = "released"
+    quarantine: EntryNumber
+    approval: Approval
+    governance: Annotated[int, Field(ge=0)]
+
+
+class Reviewed(Part):
+    """Somebody looked at a broken glass afterwards; ``demote`` ends the stage at once."""
+
+    kind: Literal["reviewed"] = "reviewed"
+    request: str
+    verdict: Literal["ratify", "demote"]
+    approval: Approval
+    governance: Annotated[int, Field(ge=0)]
+
+
+class PolicySet(Part):
+    """A policy was put into force."""
+
+    kind: Literal["policy-set"] = "policy-set"
+    policy: Digest
+    approvals: tuple[Approval, ...]
+
+
+class RosterSet(Part):
+    """A roster was put into force."""
+
+    kind: Literal["roster-set"] = "roster-set"
+    roster: Digest
+    approvals: tuple[Approval, ...]
+
+
+class GlassBroken(Part):
+    """A glass is being broken for a bundle: written first, so that no bundle moves by it unnoticed elsewhere."""
+
+    kind: Literal["glass-broken"] = "glass-broken"
+    bundle: str
+    request: str
+    stage: str
+    wasm: Digest | None
+    lineage: tuple[str, ...]
+    """The artifacts that the bundle cites and their ancestors: what makes another bundle the same algo."""
+
+
+class CheckpointMade(Part):
+    """The heads of all ledgers as the signer, the entry's actor, saw them."""
+
+    kind: Literal["checkpoint"] = "checkpoint"
+    heads: Digest
+    signature: str
+
+
+Body: TypeAlias = (
+    Registered
+    | Evaluated
+    | Attested
+    | Requested
+    | Approved
+    | Denied
+    | Promoted
+    | Demoted
+    | Quarantined
+    | Released
+    | Reviewed
+    | PolicySet
+    | RosterSet
+    | GlassBroken
+    | CheckpointMade
+)
 
 
 class LedgerEntry(Document):
-    """One line of a bundle's history."""
+    """One line of a history."""
 
     schema_version: Literal[1] = 1
-    seq: Annotated[int, Field(ge=1)]
-    bundle: str
+    seq: EntryNumber
+    ledger: str
     at_ns: Int64
     actor: PersonName
     previous: Digest | None
@@ -62,80 +193,5 @@ class LedgerEntry(Document):
 
     @property
     def kind(self) -> str:
-        """Return ``registered``, ``evaluated`` or ``promoted``."""
+        """Return what happened, such as ``promoted``."""
         return self.body.kind
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedEvaluation:
-    """An evaluation as the ledger knows it."""
-
-    seq: int
-    at_ns: int
-    evaluation: str
-    kind: EvaluationKind
-    record: str
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedPromotion:
-    """A promotion as the ledger knows it."""
-
-    seq: int
-    at_ns: int
-    body: Promoted
-
-
-@dataclass(frozen=True, slots=True)
-class BundleState:
-    """What has become of a bundle."""
-
-    bundle: str
-    manifest: str
-    author: str
-    stage: str
-    evaluated: tuple[RecordedEvaluation, ...]
-    promotions: tuple[RecordedPromotion, ...]
-
-    def find(self, evaluation: str) -> RecordedEvaluation | None:
-        """Return the latest mention of an evaluation."""
-        return next((each for each in reversed(self.evaluated) if each.evaluation == evaluation), None)
-
-    def latest(self, kind: str) -> RecordedEvaluation | None:
-        """Return the evaluation of a kind that counts: the last one."""
-        return next((each for each in reversed(self.evaluated) if each.kind == kind), None)
-
-
-def fold(entries: Sequence[LedgerEntry]) -> BundleState:
-    """Return the state that follows from a history.
-
-    Raises:
-        IntegrityError: the history cannot have come about.
-
-    """
-    first = entries[0]
-    if not isinstance(first.body, Registered):
-        raise IntegrityError(
-            f"The ledger of {first.bundle} begins with {first.kind}, not with registered. Restore it from a backup."
-        )
-    stage, evaluated, promotions = "research", [], []
-    for entry in entries[1:]:
-        body = entry.body
-        if isinstance(body, Evaluated):
-            evaluated.append(
-                RecordedEvaluation(entry.seq, entry.at_ns, body.evaluation, body.evaluation_kind, body.record)
-            )
-        elif isinstance(body, Promoted):
-            if body.from_stage != stage or body.statement.bundle != first.body.manifest:
-                raise IntegrityError(
-                    f"Entry {entry.seq} of the ledger of {entry.bundle} promotes another bundle, or from "
-                    f"{body.from_stage} "
-                    f"while the bundle was at {stage}. Restore it from a backup."
-                )
-            stage = body.statement.stage
-            promotions.append(RecordedPromotion(entry.seq, entry.at_ns, body))
-        else:
-            raise IntegrityError(
-                f"Entry {entry.seq} of the ledger of {entry.bundle} registers it again. Restore it from a backup."
-            )
-    return BundleState(first.bundle, first.body.manifest, first.actor, stage, tuple(evaluated), tuple(promotions))

@@ -52,7 +52,7 @@ def evaluate_gate(rule: StageRule, evaluation: Evaluation) -> GateResult:
     """Judge one evaluation by the rules of a stage."""
     status = _status_check(evaluation)
     coverage = _coverage_checks(rule, evaluation)
-    rules = tuple(_rule_check(each, evaluation.metrics.get(each.metric)) for each in rule.rules)
+    rules = tuple(_rule_check(each, evaluation.metrics.get(each.judged)) for each in rule.rules)
     deciding = [check.ok for check in rules if not check.dry_run]
     verdict: Verdict
     if status.ok is None:
@@ -86,12 +86,12 @@ def _coverage_checks(rule: StageRule, evaluation: Evaluation) -> tuple[Check, ..
 def _rule_check(rule: Rule, value: float | None) -> Check:
     wanted = f"{rule.op} {_figure(rule.value)}"
     if value is None:
-        return Check(f"{rule.metric} is missing, {wanted} is asked for", None, rule.dry_run)
+        return Check(f"{rule.judged} is missing, {wanted} is asked for", None, rule.dry_run)
     holds = _HOLDS[rule.op](value, rule.value)
     shown = _figure(value)
     if _HOLDS[rule.op](float(shown), rule.value) != holds:
         shown = repr(value)  # rounding would make the text say the opposite
-    return Check(f"{rule.metric} {shown} {wanted}", holds, rule.dry_run)
+    return Check(f"{rule.judged} {shown} {wanted}", holds, rule.dry_run)
 
 
 def _figure(value: float) -> str:

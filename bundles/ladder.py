@@ -3,21 +3,27 @@
 Trust rules:
 
 * The kind of a bundle names its ladder; a bundle climbs no other.
-* Stages are entered one by one. Being there already is refused, unless the same evidence is brought again: then the
-  promotion that was made is named, and nothing new is recorded.
+* Stages are entered one by one, counted from the stage that the bundle has earned; what a broken glass lends does not
+  count. Being there already is refused, unless the same evidence is brought again: then the promotion that was made is
+  named, and nothing new is recorded. Where the policy asks for it, a bundle must have stood below for a while.
 * A stage is entered on evaluations of this very bundle, named by the request, recorded in its ledger and of the kind
   that the stage asks for.
 * The latest evaluation of a kind counts: an earlier pass is revoked by what came after, also for the stages already
   climbed.
 * A verdict is derived here from metrics and rules. Fail and inconclusive both stop; so does evidence that is too old.
+* Evidence counts by the runners that executed it. Where the policy asks for listed runners, or the roster names any,
+  only what a listed runner signed counts; a listed runner that came to another result stops everything. Fewer runners
+  than the policy asks for leave a request pending.
 * Where the policy asks for a later window, the market that was seen must begin after the end of one that was evidence
   already.
-* An approval holds for one statement: bundle, stage, evaluations, verdict and policy. Approvers differ from each other
-  and from the author.
-* Every approval that is brought must hold; one that does not is refused even if others would suffice.
-* `pending` means that nothing is missing but approvals.
-* Breaking the glass takes one approver whom the policy allows and a reason. It skips order, evaluations and quorum,
-  nothing else.
+* A request is opened at one entry of the ledger, and an approval holds for that request only: for its bundle, stage,
+  evaluations, verdict and policy. A move, a denial or time ends it; another policy or verdict asks for another request.
+* Approvers differ from each other and from the author. A word that does not hold, because the key was revoked or the
+  role taken away, does not count; the others still do.
+* `pending` means that nothing is missing but approvals, or runners.
+* A quarantine stops everything. So does, for ordinary promotions, a broken glass of the same algo that owes reviews.
+* Breaking the glass takes one approver whom the policy allows and a reason, and ends after hours. It skips order, soak,
+  evaluations, quorum and debts, nothing else.
 """
 
 from __future__ import annotations
@@ -26,22 +32,27 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from bundles.approvals import Approval, Roster, Statement, approval_problems
+from bundles.approvals import approval_problems, signature_problem
 from bundles.canonical import Digest, Document, Part
-from bundles.entries import BundleState, RecordedPromotion
 from bundles.evidence import Evaluation
 from bundles.gates import Check, GateResult, evaluate_gate
-from bundles.policy import Policy, StageRule
+from bundles.governance import Governance
+from bundles.people import same_person
+from bundles.policy import ApprovalRule, Policy, StageRule
+from bundles.runners import is_listed
 from bundles.stages import STAGES
+from bundles.state import BundleState, Execution, RecordedPromotion, Request
+from bundles.statements import EvaluationStatement, PromotionStatement
 
-__all__ = ["STAGES", "Decision", "Proposal", "decide", "statement_of"]
+__all__ = ["STAGES", "Decision", "Proposal", "approval_rule", "decide"]
 
-_DAY_NS = 86_400 * 10**9
+_HOUR_NS = 3_600 * 10**9
+_DAY_NS = 24 * _HOUR_NS
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What is asked for: a bundle (id, digest of its manifest, kind), where to, on which evidence, who agreed."""
+    """What is asked for: a bundle (id, digest of its manifest, kind), where to, on which evidence."""
 
     bundle: str
     manifest: str
@@ -49,8 +60,8 @@ class Proposal:
     target: str
     stage: str
     evaluations: tuple[str, ...]
-    approvals: tuple[Approval, ...] = ()
     break_glass: bool = False
+    glass_s: int | None = None
     notes: str = ""
 
 
@@ -58,16 +69,18 @@ class Proposal:
 class Decision:
     """What was decided and why.
 
-    ``repeats`` is the ledger entry that already records this promotion, where there is one.
+    ``statement`` is what approvers agree to. ``request`` is the open request for it, where there is one; without one
+    the statement names the entry that would open it. ``repeats`` is the entry that records this promotion already.
     """
 
     decision: Literal["promoted", "refused", "pending"]
     unmet: tuple[str, ...]
     checks: tuple[Check, ...]
-    verdict: str
-    policy: str
-    statement: Statement
+    statement: PromotionStatement
+    request: Request | None = None
     repeats: int | None = None
+    waits_for_runners: tuple[str, ...] = ()
+    """The evaluations that too few runners have executed."""
 
 
 class _JudgedEvaluation(Part):
@@ -81,60 +94,97 @@ class _Verdict(Document):
     evaluations: tuple[_JudgedEvaluation, ...]
 
 
-def statement_of(proposal: Proposal, *, records: Mapping[str, Evaluation], policy: Policy) -> Statement:
-    """Return what approvers of a proposal agree to."""
-    named = tuple(sorted(set(proposal.evaluations)))
-    return Statement(
-        bundle=proposal.manifest,
-        target=proposal.target,
-        stage=proposal.stage,
-        evaluations=named,
-        verdict=_verdict_digest(proposal, records, policy),
-        policy=policy.digest(),
-        break_glass=proposal.break_glass,
-    )
-
-
 def decide(
     proposal: Proposal,
     *,
     state: BundleState,
     records: Mapping[str, Evaluation],
-    policy: Policy,
-    roster: Roster,
+    governance: Governance,
+    debts: tuple[str, ...],
     now_ns: int,
 ) -> Decision:
     """Decide whether a bundle may enter a stage.
 
     ``records`` holds, by id, the evaluations that the proposal names, the latest of each kind in the ledger, and those
-    that earlier promotions rest on; one that is not there counts as missing.
+    that earlier promotions rest on; one that is not there counts as missing. ``debts`` names the broken glasses of the
+    same algo that owe reviews.
     """
+    policy = governance.policy
     rule = policy.rule(proposal.bundle_kind, proposal.stage)
-    statement = statement_of(proposal, records=records, policy=policy)
+    statement = _statement(proposal, records, policy, entry=state.entries + 1)
+    asked = approval_rule(policy, proposal)
+    request = _open_request(state, statement, asked, now_ns)
+    if request:
+        statement = request.statement
     gates = (
         {name: evaluate_gate(rule, records[name]) for name in statement.evaluations if name in records} if rule else {}
     )
 
     unmet = list(_place_problems(proposal))
-    repeated = _same_promotion(proposal, state) if not unmet else None
-    unmet += _order_problems(proposal, state)
-    if not proposal.break_glass:
+    repeated = _same_promotion(proposal, state, now_ns) if not unmet else None
+    unmet += _order_problems(proposal, state, rule, now_ns)
+    unmet += _quarantine_problems(state)
+    waiting: dict[str, str] = {}
+    if proposal.break_glass:
+        unmet += _glass_problems(proposal, policy)
+    else:
+        unmet += debts
         unmet += _evidence_problems(proposal, state, records, rule, gates, now_ns)
+        unmet += _runner_problems(proposal, state, records, governance, rule, now_ns)
+        waiting = dict(_missing_runners(proposal, state, governance, rule, now_ns))
         unmet += _revocations(proposal, state, records, policy)
-    unmet += _approval_problems(proposal, state, statement, roster, policy, rule, now_ns)
-    missing = list(_missing_approvals(proposal, policy, rule))
-    decision: Literal["promoted", "refused", "pending"] = "refused" if unmet else "pending" if missing else "promoted"
+    missing = [*waiting.values(), *_missing_approvals(proposal, request, state, governance, asked, now_ns)]
+    decision: Literal["promoted", "refused", "pending"] = (
+        "refused" if unmet else "pending" if missing or not request else "promoted"
+    )
     unmet += missing
     if repeated:
-        decision, unmet = "promoted", []
+        decision, unmet, waiting = "promoted", [], {}
     return Decision(
         decision=decision,
         unmet=tuple(unmet),
         checks=tuple(check for gate in gates.values() for check in gate.checks),
-        verdict=statement.verdict,
-        policy=statement.policy,
         statement=statement,
+        request=request,
         repeats=repeated.seq if repeated else None,
+        waits_for_runners=tuple(waiting),
+    )
+
+
+def approval_rule(policy: Policy, proposal: Proposal) -> ApprovalRule | None:
+    """Return whose approval a proposal needs; None where the ladder has no such stage."""
+    if proposal.break_glass:
+        return ApprovalRule(count=1, roles=policy.break_glass.roles, signed=policy.break_glass.signed)
+    rule = policy.rule(proposal.bundle_kind, proposal.stage)
+    return rule.approvals if rule else None
+
+
+def _statement(proposal: Proposal, records: Mapping[str, Evaluation], policy: Policy, entry: int) -> PromotionStatement:
+    return PromotionStatement(
+        bundle=proposal.manifest,
+        target=proposal.target,
+        stage=proposal.stage,
+        evaluations=tuple(sorted(set(proposal.evaluations))),
+        verdict=_verdict_digest(proposal, records, policy),
+        policy=policy.digest(),
+        entry=entry,
+        break_glass=proposal.break_glass,
+        glass_s=proposal.glass_s,
+    )
+
+
+def _open_request(
+    state: BundleState, statement: PromotionStatement, asked: ApprovalRule | None, now_ns: int
+) -> Request | None:
+    """Return the open request that asks for exactly this, unless its time is over."""
+    valid_ns = (asked.valid_hours if asked else 0) * _HOUR_NS
+    return next(
+        (
+            each
+            for each in state.open_requests
+            if each.statement.asks_the_same(statement) and now_ns < each.at_ns + valid_ns
+        ),
+        None,
     )
 
 
@@ -151,13 +201,20 @@ def _verdict_digest(proposal: Proposal, records: Mapping[str, Evaluation], polic
     return _Verdict(evaluations=judged).digest()
 
 
-def _same_promotion(proposal: Proposal, state: BundleState) -> RecordedPromotion | None:
-    """Return the promotion to the present stage if it rests on the same evidence: what a rerun after a crash finds."""
-    if not state.promotions or state.stage != proposal.stage:
+def _same_promotion(proposal: Proposal, state: BundleState, now_ns: int) -> RecordedPromotion | None:
+    """Return the bundle's last move if it is this promotion on the same evidence: what a rerun after a crash finds."""
+    if not state.promotions or state.last_move != state.promotions[-1].seq:
         return None
     last = state.promotions[-1]
-    known = last.body.statement
-    same = known.evaluations == tuple(sorted(set(proposal.evaluations))) and known.break_glass == proposal.break_glass
+    if any(glass.promotion.seq == last.seq and not glass.lends_at(now_ns) for glass in state.glasses):
+        return None
+    known = last.request.statement
+    same = (known.stage, known.evaluations, known.break_glass, known.glass_s) == (
+        proposal.stage,
+        tuple(sorted(set(proposal.evaluations))),
+        proposal.break_glass,
+        proposal.glass_s,
+    )
     return last if same else None
 
 
@@ -176,23 +233,47 @@ def _place_problems(proposal: Proposal) -> Iterator[str]:
         yield f"stage {proposal.stage!r} {elsewhere}; the {kind} ladder is {' → '.join(stages)}"
 
 
-def _order_problems(proposal: Proposal, state: BundleState) -> Iterator[str]:
+def _order_problems(proposal: Proposal, state: BundleState, rule: StageRule | None, now_ns: int) -> Iterator[str]:
     stages = STAGES[proposal.bundle_kind]
     if proposal.stage not in stages:
         return
-    now, wanted = stages.index(state.stage), stages.index(proposal.stage)
+    stage = state.stage_at(now_ns) if proposal.break_glass else state.earned
+    now, wanted = stages.index(stage), stages.index(proposal.stage)
     if wanted == now:
-        yield f"bundle {proposal.bundle} is at stage {state.stage} already{_next(stages, now)}"
+        yield f"bundle {proposal.bundle} is at stage {stage} already{_next(stages, now)}"
     elif wanted < now:
         yield (
-            f"bundle {proposal.bundle} is at stage {state.stage}, above {proposal.stage}; a promotion only "
+            f"bundle {proposal.bundle} is at stage {stage}, above {proposal.stage}; a promotion only "
             f"goes up{_next(stages, now)}"
         )
-    elif wanted > now + 1 and not proposal.break_glass:
+    elif proposal.break_glass:
+        return
+    elif wanted > now + 1:
         yield (
-            f"stages cannot be skipped: bundle {proposal.bundle} is at {state.stage} and {proposal.stage} comes after "
+            f"stages cannot be skipped: bundle {proposal.bundle} is at {stage} and {proposal.stage} comes after "
             f"{stages[wanted - 1]}; promote it to {stages[now + 1]} next"
         )
+    elif rule and (stood_h := (now_ns - state.earned_at_ns) / _HOUR_NS) < rule.soak_hours:
+        yield (
+            f"bundle {proposal.bundle} has stood at {stage} for {stood_h:.1f} h; stage {proposal.stage} asks for "
+            f"{rule.soak_hours} h: wait {rule.soak_hours - stood_h:.1f} h"
+        )
+
+
+def _quarantine_problems(state: BundleState) -> Iterator[str]:
+    if state.quarantine is not None:
+        yield (
+            f"bundle {state.bundle} is in quarantine since entry {state.quarantine} of its ledger; release it first: "
+            f"sequence bundle release {state.bundle}"
+        )
+
+
+def _glass_problems(proposal: Proposal, policy: Policy) -> Iterator[str]:
+    if not proposal.notes.strip():
+        yield "breaking the glass needs notes; say why"
+    most_h = policy.break_glass.max_hours
+    if proposal.glass_s is None or proposal.glass_s > most_h * 3_600:
+        yield f"a broken glass lasts from a moment to {most_h} h under policy {policy.name}; give its hours"
 
 
 def _next(stages: tuple[str, ...], now: int) -> str:
@@ -276,7 +357,7 @@ def _verdict_problems(name: str, gate: GateResult) -> Iterator[str]:
 def _window_problems(
     proposal: Proposal, state: BundleState, records: Mapping[str, Evaluation], rule: StageRule, latest: str
 ) -> Iterator[str]:
-    cited = {name for promotion in state.promotions for name in promotion.body.statement.evaluations}
+    cited = {name for promotion in state.promotions for name in promotion.request.statement.evaluations}
     pool = [records[name] for name in sorted(cited | set(proposal.evaluations)) if name in records and name != latest]
     earlier = [each for each in pool if each.inputs.kind == rule.evidence and each.inputs.bundle == proposal.manifest]
     begins = records[latest].coverage.first_ns
@@ -298,7 +379,7 @@ def _revocations(
     """List the stages already climbed whose evidence has failed since."""
     asked = policy.rule(proposal.bundle_kind, proposal.stage)
     for promotion in state.promotions:
-        stage = promotion.body.statement.stage
+        stage = promotion.stage
         rule = policy.rule(proposal.bundle_kind, stage)
         latest = state.latest(rule.evidence) if rule else None
         if rule is None or latest is None or latest.evaluation not in records or latest.seq < promotion.seq:
@@ -314,46 +395,117 @@ def _revocations(
             )
 
 
-def _approval_problems(
+def _runner_problems(
     proposal: Proposal,
     state: BundleState,
-    statement: Statement,
-    roster: Roster,
-    policy: Policy,
+    records: Mapping[str, Evaluation],
+    governance: Governance,
     rule: StageRule | None,
     now_ns: int,
 ) -> Iterator[str]:
-    asked = policy.break_glass if proposal.break_glass else rule.approvals if rule else None
-    people: set[str] = set()
-    for approval in proposal.approvals:
-        yield from approval_problems(
-            approval,
-            statement=statement,
-            roster=roster,
-            author=state.author,
-            roles=asked.roles if asked else (),
-            signed=asked.signed if asked else False,
-            at_ns=now_ns,
-        )
-        if approval.person in people:
-            yield f"{approval.approver} approves twice; approvals come from different people"
-        people.add(approval.person)
-    if proposal.break_glass:
-        if not proposal.approvals:
-            yield "breaking the glass needs an approver; name one"
-        if not proposal.notes.strip():
-            yield "breaking the glass needs notes; say why"
+    """Say which evaluations nobody vouches for whom the policy takes, or runners disagree about."""
+    for name in proposal.evaluations if rule else ():
+        entry = state.find(name)
+        if rule is None or entry is None or name not in records:
+            continue  # said already
+        listed = _wants_listed(rule, governance)
+        said, reasons = _vouching(state, name, governance, listed=listed, now_ns=now_ns)
+        if other := [each for each in said if (each.record, each.result) != (entry.record, entry.result)]:
+            yield (
+                f"runner {other[0].runner} came to another result of evaluation {name} than {entry.runner}; find out "
+                "why before trusting either"
+            )
+        elif not said:
+            yield (
+                f"evaluation {name} is not vouched for: {'; '.join(reasons)}; have a listed runner execute it: "
+                f"sequence eval verify {name} --attest"
+            )
 
 
-def _missing_approvals(proposal: Proposal, policy: Policy, rule: StageRule | None) -> Iterator[str]:
-    if rule is None or proposal.break_glass:
+def _missing_runners(
+    proposal: Proposal, state: BundleState, governance: Governance, rule: StageRule | None, now_ns: int
+) -> Iterator[tuple[str, str]]:
+    """Yield the evaluations that too few runners have executed, with what is missing."""
+    for name in proposal.evaluations if rule else ():
+        if rule is None or state.find(name) is None:
+            continue
+        said, _ = _vouching(state, name, governance, listed=_wants_listed(rule, governance), now_ns=now_ns)
+        runners = sorted({same_person(each.runner) for each in said})
+        if runners and len(runners) < rule.runners.count:
+            yield (
+                name,
+                f"evaluation {name} was executed by {len(runners)} of {rule.runners.count} runners "
+                f"({', '.join(runners)}); have another one execute it: sequence eval verify {name} --attest",
+            )
+
+
+def _wants_listed(rule: StageRule, governance: Governance) -> bool:
+    return rule.runners.listed or bool(governance.roster.people_with("runner"))
+
+
+def _vouching(
+    state: BundleState, evaluation: str, governance: Governance, *, listed: bool, now_ns: int
+) -> tuple[list[Execution], list[str]]:
+    """Return what runners whose word counts said of an evaluation, and why the word of the others does not."""
+    said, reasons = [], []
+    for each in state.executions_of(evaluation):
+        problem = _runner_problem(state, each, governance, now_ns) if listed else None
+        if problem is None:
+            said.append(each)
+        else:
+            reasons.append(problem)
+    return said, reasons
+
+
+def _runner_problem(state: BundleState, said: Execution, governance: Governance, now_ns: int) -> str | None:
+    if not is_listed(governance.roster, said.runner):
+        return f"{said.runner} is not a runner of the roster"
+    if not said.signature:
+        return f"the record of {said.runner} is not signed"
+    statement = EvaluationStatement(
+        bundle=state.manifest, evaluation=said.evaluation, record=said.record, result=said.result
+    )
+    return signature_problem(statement, said.signature, said.runner, governance.roster, now_ns)
+
+
+def _missing_approvals(
+    proposal: Proposal,
+    request: Request | None,
+    state: BundleState,
+    governance: Governance,
+    asked: ApprovalRule | None,
+    now_ns: int,
+) -> Iterator[str]:
+    if asked is None:
         return
-    asked, given = rule.approvals, len({approval.person for approval in proposal.approvals})
-    if given < asked.count:
-        how = "signed approval" if asked.signed else "approval"
-        whose = f" by {' or '.join(asked.roles)}" if asked.roles else " by someone other than the author"
-        yield (
-            f"{given} of {asked.count} {how}{'s' * (asked.count > 1)}{whose}; ask {asked.count - given} more "
-            "to approve, "
-            f"as policy {policy.name} wants for stage {proposal.stage}"
+    people: dict[str, frozenset[str]] = {}
+    void: list[str] = []
+    for statement, approval in ((request.statement, each) for each in request.approvals) if request else ():
+        problems = list(
+            approval_problems(
+                approval,
+                statement=statement,
+                roster=governance.roster,
+                author=state.author,
+                signers=asked,
+                at_ns=now_ns,
+            )
         )
+        void += problems
+        if not problems:
+            people[approval.person] = governance.roster.roles_of(approval.approver)
+    how = "signed approval" if asked.signed else "approval"
+    short = []
+    if len(people) < asked.count:
+        whose = f" by {' or '.join(asked.roles)}" if asked.roles else " by someone other than the author"
+        short.append(
+            f"{len(people)} of {asked.count} {how}{'s' * (asked.count > 1)}{whose}; ask {asked.count - len(people)} "
+            f"more to approve, as policy {governance.policy.name} wants for "
+            + ("breaking the glass" if proposal.break_glass else f"stage {proposal.stage}")
+        )
+    for role, least in asked.at_least.items():
+        held = sum(role in roles for roles in people.values())
+        if held < least:
+            short.append(f"{held} of {least} {how}{'s' * (least > 1)} by {role}; ask somebody who holds that role")
+    if short:
+        yield from (*void, *short)

@@ -1,12 +1,13 @@
-"""The record of what happened to each bundle: append-only, each entry holding the digest of the one before.
+"""Append-only histories, each entry holding the digest of the one before.
+
+There is one for each bundle, one for governance and one for checkpoints.
 
 Appending is putting the next number if it is absent; whoever loses that race reads again, decides again and tries
 again. A head beside the entries remembers the last one, so that entries taken off the end are missed too. It is moved
 after the entry is there: after a crash between the two it lags behind by that entry, which readers accept. The next
 append moves it on before it adds another entry, so a head that lags by more was tampered with.
 
-The ledger takes a promotion only as a proposal that `ladder.decide` allows against the very history that the entry
-continues.
+What may be appended is decided by the caller's draft on the very history that the entry continues.
 """
 
 from __future__ import annotations
@@ -14,49 +15,47 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from pydantic import Field
 
 from bundles.canonical import Digest, Document, digest_of, read_document
-from bundles.entries import Body, BundleState, Evaluated, LedgerEntry, Promoted, Registered, fold
+from bundles.entries import CHECKPOINT_LEDGER, GOVERNANCE_LEDGER, Body, LedgerEntry
 from bundles.errors import ConflictError, IntegrityError, MalformedDocumentError, NameTakenError, NotFoundError
-from bundles.evidence import Evaluation
-from bundles.ladder import Decision
+from bundles.people import read_person
+from bundles.state import BundleState, Standing, fold
 from bundles.store.protocol import ObjectStore
-
-__all__ = ["BundleState", "Ledger", "LedgerEntry"]
 
 ATTEMPTS: Final = 64
 """How many lost races an append survives; each race has a winner, so the ledger as a whole always moves."""
 
-Decide = Callable[[BundleState], tuple[Decision, Promoted | None]]
-"""Takes a state, returns the decision on it, and the entry's body if the decision wants one."""
-
 Said = TypeVar("Said")
+Draft: TypeAlias = Callable[[Sequence[LedgerEntry]], tuple[Said, Body | None]]
+"""Takes a history; returns what to tell the caller, and what to append, if anything."""
 
 
 class Head(Document):
-    """The last entry of a ledger that is known to be there."""
+    """The last entry of a ledger that is known to be there, and for a bundle's ledger what lists show."""
 
     seq: int = Field(ge=1)
     entry: Digest
+    standing: Standing | None = None
 
 
 class Ledger:
-    """The histories of all bundles of a store."""
+    """The histories of a store."""
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
 
-    def history(self, bundle_id: str) -> tuple[LedgerEntry, ...]:
-        """Return the entries of a bundle, oldest first; none for a bundle that was never registered.
+    def history(self, name: str) -> tuple[LedgerEntry, ...]:
+        """Return the entries of a ledger, oldest first; none for one that was never begun.
 
         Raises:
             IntegrityError: an entry is missing, changed or out of place.
 
         """
-        return self._read(bundle_id)[0]
+        return self._read(name)[0]
 
     def state(self, bundle_id: str) -> BundleState:
         """Return what follows from a bundle's history.
@@ -71,172 +70,153 @@ class Ledger:
             raise NotFoundError(f"Bundle {bundle_id} has no history. Register it first.")
         return fold(entries)
 
-    def register(self, bundle_id: str, *, manifest: str, author: str, at_ns: int) -> None:
-        """Begin a bundle's history, unless it has begun; the first author stays the author."""
-        body = Registered(manifest=manifest)
-        self._append(bundle_id, author, at_ns, lambda entries: (None, None if entries else body))
-
-    def record(self, bundle_id: str, evaluation: Evaluation, *, runner: str, at_ns: int, again: bool) -> None:
-        """Add an evaluation, unless it is in the history already and is not recorded ``again``.
-
-        Raises:
-            IntegrityError: the same inputs are recorded with another outcome.
-
-        """
-        body = Evaluated(
-            evaluation=evaluation.eval_id, evaluation_kind=evaluation.inputs.kind, record=evaluation.digest()
-        )
-
-        def draft(entries: Sequence[LedgerEntry]) -> tuple[None, Body | None]:
-            known = [entry.body for entry in entries if isinstance(entry.body, Evaluated)]
-            if any(each.evaluation == body.evaluation and each.record != body.record for each in known):
-                raise IntegrityError(
-                    f"Evaluation {body.evaluation} of {bundle_id} is recorded with another outcome for the "
-                    "same inputs. The bundle or "
-                    "the engine is not deterministic; find out why before trusting either."
-                )
-            return None, None if body in known and not again else body
-
-        self._append(bundle_id, runner, at_ns, draft)
-
-    def promote(self, bundle_id: str, decide: Decide, *, actor: str, at_ns: int) -> tuple[Decision, int | None]:
-        """Add the promotion that is decided on the history that the entry continues, if one is.
-
-        Return the decision and the number of the entry: a new one, the one that a decision repeats, or None if refused
-        or pending.
-        """
-
-        def draft(entries: Sequence[LedgerEntry]) -> tuple[Decision, Body | None]:
-            decision, body = decide(fold(entries))
-            if body is not None and body.statement != decision.statement:
-                raise IntegrityError(
-                    f"The entry drafted for {bundle_id} does not say what was decided. Report this as a bug."
-                )
-            return decision, body
-
-        decision, added = self._append(bundle_id, actor, at_ns, draft)
-        return decision, added or decision.repeats
-
-    def _append(
-        self, bundle_id: str, actor: str, at_ns: int, draft: Callable[[Sequence[LedgerEntry]], tuple[Said, Body | None]]
-    ) -> tuple[Said, int | None]:
+    def append(self, name: str, *, actor: str, at_ns: int, draft: Draft[Said]) -> tuple[Said, int | None]:
         """Append what ``draft`` makes of the history; return what it says, and the entry's number if there is one."""
+        actor = read_person(actor)
         for attempt in range(ATTEMPTS):
             if attempt:
                 time.sleep(random.uniform(0, 0.01 * min(attempt, 10)))  # noqa: S311 -- spreads writers, guards nothing
-            entries, tip, lags = self._read(bundle_id)
+            entries, tip, lags = self._read(name)
             said, body = draft(entries)
             if tip and lags:
-                self._move_head(bundle_id, Head(seq=len(entries), entry=tip))
+                self._move_head(name, _head_of(name, entries, tip))
             if body is None:
                 return said, None
             entry = LedgerEntry(
-                seq=len(entries) + 1, bundle=bundle_id, at_ns=at_ns, actor=actor, previous=tip, body=body
+                seq=len(entries) + 1,
+                ledger=name,
+                at_ns=max(at_ns, entries[-1].at_ns) if entries else at_ns,
+                actor=actor,
+                previous=tip,
+                body=body,
             )
             content = entry.canonical()
+            head = _head_of(name, (*entries, entry), digest_of(content))
             try:
-                self._store.put_if_absent(entry_key(bundle_id, entry.seq), content)
+                self._store.put_if_absent(entry_key(name, entry.seq), content)
             except NameTakenError:
                 continue
-            self._move_head(bundle_id, Head(seq=entry.seq, entry=digest_of(content)))
+            self._move_head(name, head)
             return said, entry.seq
         raise ConflictError(
-            f"The ledger of {bundle_id} is too busy: {ATTEMPTS} attempts to append lost their race. Try again."
+            f"The ledger of {name} is too busy: {ATTEMPTS} attempts to append lost their race. Try again."
         )
 
-    def _read(self, bundle_id: str) -> tuple[tuple[LedgerEntry, ...], str | None, bool]:
+    def _read(self, name: str) -> tuple[tuple[LedgerEntry, ...], str | None, bool]:
         """Return the verified entries, the digest of the last, and whether the head lags behind it."""
         # The head is read first: read last, it could be ahead of the list by another writer's entry.
-        head = self._head(bundle_id)
-        keys = sorted(self._store.list(f"ledger/{bundle_id}/"))
-        entries: list[LedgerEntry] = []
-        digests: list[str] = []
-        for seq, key in enumerate(keys, start=1):
-            if key != entry_key(bundle_id, seq):
-                raise IntegrityError(
-                    f"{entry_key(bundle_id, seq)} is missing, or {key} does not belong there. {_REMEDY}"
-                )
-            content = self._store.get(key)
-            entries.append(_parse(key, content, bundle_id, seq, digests[-1] if digests else None))
-            digests.append(digest_of(content))
+        head = self._head(name)
+        keys = sorted(self._store.list(f"ledger/{name}/"))
+        contents = [self._store.get(key) for key in keys]
+        entries, digests = read_entries(name, keys, contents)
         if head and head.seq > len(entries):
             raise IntegrityError(
-                f"{entry_key(bundle_id, len(entries) + 1)} is missing: {head_key(bundle_id)} knows {head.seq} "
-                f"entries. {_REMEDY}"
+                f"{entry_key(name, len(entries) + 1)} is missing: {head_key(name)} knows {head.seq} entries. {REMEDY}"
             )
         if head and head.entry != digests[head.seq - 1]:
             raise IntegrityError(
-                f"{entry_key(bundle_id, head.seq)} is not what {head_key(bundle_id)} remembers; one of them "
-                f"was changed. {_REMEDY}"
+                f"{entry_key(name, head.seq)} is not what {head_key(name)} remembers; one of them was changed. {REMEDY}"
             )
-        self._require_recent_head(bundle_id, head, len(entries))
-        return tuple(entries), digests[-1] if digests else None, _known(head) < len(entries)
+        self._require_recent_head(name, head, len(entries))
+        return entries, digests[-1] if digests else None, _known(head) < len(entries)
 
-    def _require_recent_head(self, bundle_id: str, head: Head | None, count: int) -> None:
+    def _require_recent_head(self, name: str, head: Head | None, count: int) -> None:
         """Refuse a head that is further behind than a crash leaves it; others may have appended since it was read."""
         if _known(head) < count - 1:
-            head = self._head(bundle_id)
+            head = self._head(name)
         if _known(head) < count - 1:
             found = f"remembers entry {head.seq} only" if head else "is missing"
             raise IntegrityError(
-                f"{head_key(bundle_id)} {found}, but there are {count} entries: a crash leaves it one behind at most, "
-                f"so it was removed or put back. {_REMEDY}"
+                f"{head_key(name)} {found}, but there are {count} entries: a crash leaves it one behind at most, "
+                f"so it was removed or put back. {REMEDY}"
             )
 
-    def _head(self, bundle_id: str) -> Head | None:
-        found = self._store.get_versioned(head_key(bundle_id))
-        return None if found is None else _parse_head(bundle_id, found[0])
+    def _head(self, name: str) -> Head | None:
+        found = self._store.get_versioned(head_key(name))
+        return None if found is None else read_head(name, found[0])
 
-    def _move_head(self, bundle_id: str, head: Head) -> None:
+    def _move_head(self, name: str, head: Head) -> None:
         for _ in range(ATTEMPTS):
-            found = self._store.get_versioned(head_key(bundle_id))
-            if found and _parse_head(bundle_id, found[0]).seq >= head.seq:
+            found = self._store.get_versioned(head_key(name))
+            if found and read_head(name, found[0]).seq >= head.seq:
                 return
             try:
-                self._store.compare_and_swap(head_key(bundle_id), head.canonical(), found[1] if found else None)
+                self._store.compare_and_swap(head_key(name), head.canonical(), found[1] if found else None)
             except ConflictError:
                 continue
             return
-        raise ConflictError(
-            f"{head_key(bundle_id)} is too busy: {ATTEMPTS} attempts to move it lost their race. Try again."
-        )
+        raise ConflictError(f"{head_key(name)} is too busy: {ATTEMPTS} attempts to move it lost their race. Try again.")
 
 
-_REMEDY: Final = "Restore the ledger from a backup; do not promote this bundle until `audit verify` is clean."
+REMEDY: Final = "Restore the ledger from a backup; promote nothing by it until `audit verify` is clean."
 
 
-def entry_key(bundle_id: str, seq: int) -> str:
+def entry_key(name: str, seq: int) -> str:
     """Return the key of an entry."""
-    return f"ledger/{bundle_id}/{seq:08d}.json"
+    return f"ledger/{name}/{seq:08d}.json"
 
 
-def head_key(bundle_id: str) -> str:
-    """Return the key that remembers the last entry of a bundle."""
-    return f"heads/ledger/{bundle_id}"
+def head_key(name: str) -> str:
+    """Return the key that remembers the last entry of a ledger."""
+    return f"heads/ledger/{name}"
+
+
+def read_head(name: str, content: bytes) -> Head:
+    """Return a head from its bytes; IntegrityError if they are not what this product wrote."""
+    try:
+        head = read_document(Head, content, head_key(name))
+    except MalformedDocumentError as error:
+        raise IntegrityError(f"{error} {REMEDY}") from error
+    if head.canonical() != content:
+        raise IntegrityError(f"{head_key(name)} is not in canonical form, so this product did not write it. {REMEDY}")
+    return head
+
+
+def read_entries(
+    name: str, keys: Sequence[str], contents: Sequence[bytes]
+) -> tuple[tuple[LedgerEntry, ...], tuple[str, ...]]:
+    """Return the entries of a whole ledger and their digests, from the bytes under its keys, in order.
+
+    Raises:
+        IntegrityError: an entry is missing, changed, out of place or out of time.
+
+    """
+    entries: list[LedgerEntry] = []
+    digests: list[str] = []
+    for seq, (key, content) in enumerate(zip(keys, contents, strict=True), start=1):
+        if key != entry_key(name, seq):
+            raise IntegrityError(f"{entry_key(name, seq)} is missing, or {key} does not belong there. {REMEDY}")
+        entries.append(_read_entry(key, content, name, seq, entries[-1] if entries else None, digests))
+        digests.append(digest_of(content))
+    return tuple(entries), tuple(digests)
+
+
+def _read_entry(
+    key: str, content: bytes, name: str, seq: int, before: LedgerEntry | None, digests: Sequence[str]
+) -> LedgerEntry:
+    try:
+        entry = read_document(LedgerEntry, content, key)
+    except MalformedDocumentError as error:
+        raise IntegrityError(f"{error} {REMEDY}") from error
+    if entry.canonical() != content:
+        raise IntegrityError(f"{key} is not in canonical form, so this product did not write it. {REMEDY}")
+    if (entry.seq, entry.ledger) != (seq, name):
+        raise IntegrityError(f"{key} says it is entry {entry.seq} of {entry.ledger}; it was moved. {REMEDY}")
+    if entry.previous != (digests[-1] if digests else None):
+        raise IntegrityError(
+            f"{key} does not continue {entry_key(name, seq - 1) if seq > 1 else 'nothing'}; one of them was changed. "
+            f"{REMEDY}"
+        )
+    if before is not None and entry.at_ns < before.at_ns:
+        raise IntegrityError(f"{key} is dated before {before.seq}, the entry that it continues. {REMEDY}")
+    return entry
+
+
+def _head_of(name: str, entries: Sequence[LedgerEntry], tip: str) -> Head:
+    is_bundle = name not in {GOVERNANCE_LEDGER, CHECKPOINT_LEDGER}
+    return Head(seq=len(entries), entry=tip, standing=fold(entries).standing() if is_bundle else None)
 
 
 def _known(head: Head | None) -> int:
     """Return how many entries a head knows of."""
     return head.seq if head else 0
-
-
-def _parse_head(bundle_id: str, content: bytes) -> Head:
-    try:
-        return read_document(Head, content, head_key(bundle_id))
-    except MalformedDocumentError as error:
-        raise IntegrityError(f"{error} {_REMEDY}") from error
-
-
-def _parse(key: str, content: bytes, bundle_id: str, seq: int, previous: str | None) -> LedgerEntry:
-    try:
-        entry = read_document(LedgerEntry, content, key)
-    except MalformedDocumentError as error:
-        raise IntegrityError(f"{error} {_REMEDY}") from error
-    if entry.canonical() != content:
-        raise IntegrityError(f"{key} is not in canonical form, so this product did not write it. {_REMEDY}")
-    if (entry.seq, entry.bundle) != (seq, bundle_id):
-        raise IntegrityError(f"{key} says it is entry {entry.seq} of {entry.bundle}; it was moved. {_REMEDY}")
-    if entry.previous != previous:
-        before = entry_key(bundle_id, seq - 1) if seq > 1 else "nothing"
-        raise IntegrityError(f"{key} does not continue {before}; one of them was changed. {_REMEDY}")
-    return entry

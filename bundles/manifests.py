@@ -51,6 +51,16 @@ class Manifest(Document):
         """``bun_`` and the first 16 hex digits of the manifest's digest."""
         return short_id("bun", self.digest())
 
+    @property
+    def label(self) -> str:
+        """What lists show as the strategy: that of an algo, the kind of a policy."""
+        return self.strategy if isinstance(self, EdgeBundle) else str(getattr(self, "kind", ""))
+
+    @property
+    def wasm_digest(self) -> str | None:
+        """The digest of an algo's module; policies have none."""
+        return self.wasm.digest if isinstance(self, EdgeBundle) else None
+
 
 class EdgeBundle(Manifest):
     """A WASM algo with its configuration, its risk limits and the research it came from."""

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bundles.canonical import Document, Number, Part
 from bundles.errors import MalformedDocumentError, NotFoundError
@@ -21,7 +21,10 @@ from bundles.yaml_documents import read_yaml
 
 Operator = Literal["==", "!=", "<", "<=", ">", ">="]
 Role = Name
-_Count = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
+Bound = Literal["lower90", "lower95", "lower99", "upper90", "upper95", "upper99"]
+Count = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
+Flag = Annotated[bool, Field(strict=True)]
+GlassHours = Annotated[int, Field(strict=True, ge=1, le=24)]
 
 
 class Rule(Part):
@@ -30,28 +33,64 @@ class Rule(Part):
     metric: Name
     op: Operator
     value: Number
-    dry_run: Annotated[bool, Field(strict=True)] = False
+    bound: Bound | None = None
+    """Judge a confidence bound in place of the figure itself: the metric ``<metric>_<bound>``, such as
+    ``return_bps_lower95``."""
+    dry_run: Flag = False
+
+    @property
+    def judged(self) -> str:
+        """The name of the figure that is judged."""
+        return f"{self.metric}_{self.bound}" if self.bound else self.metric
 
 
 class CoverageRule(Part):
     """How much data an evaluation must have seen; with less, its verdict is inconclusive."""
 
-    min_duration_s: _Count
-    min_events: _Count
+    min_duration_s: Count
+    min_events: Count
 
 
-class ApprovalRule(Part):
-    """Who must agree. Without roles anyone but the author may; with ``signed`` by a key of the roster."""
+class RunnerRule(Part):
+    """Who must have executed the evidence: so many different runners, all with the same result.
+
+    Listed runners are those that the roster gives the role ``runner``; their signatures are verified. A roster that
+    lists any runner asks for listed ones everywhere.
+    """
+
+    count: Annotated[int, Field(strict=True, ge=1, le=10)] = 1
+    listed: Flag = False
+
+
+class Signers(Part):
+    """Whose word counts. Without roles anybody's but the author's; with ``signed`` by a key of the roster."""
+
+    roles: tuple[Role, ...] = ()
+    signed: Flag
+
+
+class ApprovalRule(Signers):
+    """Whose word, of how many different people, and of how many at least of a role."""
 
     count: Annotated[int, Field(strict=True, ge=1, le=100)]
-    roles: tuple[Role, ...] = ()
-    signed: Annotated[bool, Field(strict=True)]
+    at_least: dict[Role, Annotated[int, Field(strict=True, ge=1, le=100)]] = Field(default_factory=dict)
+    valid_hours: Annotated[int, Field(strict=True, ge=1, le=8760)] = 72
+    """How long a request stays open."""
+
+    @model_validator(mode="after")
+    def _can_be_met(self) -> ApprovalRule:
+        strange = sorted(set(self.at_least) - set(self.roles))
+        if strange:
+            raise ValueError(f"at_least names {', '.join(strange)}, which roles does not list")
+        return self
 
 
 class StageRule(Part):
     """What one stage asks of a bundle that wants to enter it.
 
     With ``later_window`` the evaluation must see a market that begins after the end of one which was evidence already.
+    With ``demote_on_failure`` a bundle that stands there, or higher, falls to the stage below as soon as a later
+    evaluation of this kind fails these rules.
     """
 
     evidence: EvaluationKind
@@ -59,14 +98,19 @@ class StageRule(Part):
     max_age_days: Annotated[int, Field(strict=True, ge=1, le=3650)]
     rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
     approvals: ApprovalRule
-    later_window: Annotated[bool, Field(strict=True)] = False
+    later_window: Flag = False
+    runners: RunnerRule = RunnerRule()
+    soak_hours: Count = 0
+    """How long a bundle must have stood at the stage below."""
+    demote_on_failure: Flag = False
 
 
-class BreakGlassRule(Part):
-    """Who may break the glass."""
+class BreakGlassRule(Signers):
+    """Who may break the glass, for how long, and who looks at it afterwards."""
 
-    roles: tuple[Role, ...] = ()
-    signed: Annotated[bool, Field(strict=True)]
+    default_hours: GlassHours = 4
+    max_hours: GlassHours = 24
+    reviews: ApprovalRule
 
 
 class EdgeLadder(Part):
@@ -102,6 +146,10 @@ class Policy(Document):
     name: Name
     ladders: Ladders
     break_glass: BreakGlassRule
+    governance: ApprovalRule
+    """Who may change the policy and the roster."""
+    release: Signers
+    """Who may end a quarantine."""
 
     def rule(self, target: str, stage: str) -> StageRule | None:
         """Return what a stage asks for, or None if the ladder has no such stage above research."""

@@ -1,10 +1,11 @@
-"""Check and promote: fetch what the ladder needs from the store, verified, and record what it decides.
+"""Ask for a promotion, answer a request, promote: what the ladder decides on the verified store is recorded.
 
-Nothing is decided while bytes that the bundle or a named evaluation rests on are lost or changed, and nothing is
-written unless the bundle moves.
+Nothing is decided while bytes that the bundle or a named evaluation rests on are lost or changed. A request is opened
+only if nothing but approvals or runners is missing, and whoever brings the last of these makes the promotion.
 
-Promoting again to the stage where a bundle already is, on the same evidence, is what a rerun after a crash does: it
-finds the entry that was written and returns it. Nothing is recorded twice, whoever asks.
+Asking again finds the open request, answering again finds the answer, and promoting again to the stage where a bundle
+already is, on the same evidence, finds the entry that was written: that is what a rerun after a crash does. Nothing is
+recorded twice, whoever asks.
 """
 
 from __future__ import annotations
@@ -13,79 +14,63 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bundles.approvals import Approval, Roster, Statement
-from bundles.canonical import short_id
+from bundles.approvals import Approval, approval_problems
 from bundles.catalog import Catalog
-from bundles.entries import BundleState, LedgerEntry, Promoted, fold
-from bundles.errors import AmbiguousIdError, IntegrityError, InvalidInputError, NotFoundError
+from bundles.debts import record_glass
+from bundles.entries import Approved, Body, Denied, LedgerEntry, Promoted, Requested
+from bundles.errors import AmbiguousIdError, InvalidInputError, NotFoundError, RefusedError
 from bundles.evidence import Evaluation
 from bundles.gates import Check, GateResult, evaluate_gate
+from bundles.governance import in_force
 from bundles.grounds import verify_grounds
-from bundles.ladder import Decision, Proposal, decide, statement_of
-from bundles.ledger import entry_key
-from bundles.people import read_note, read_person
-from bundles.policy import Policy
+from bundles.ladder import Decision, Proposal, approval_rule, decide
+from bundles.people import read_note
+from bundles.policy import Signers
 from bundles.stages import STAGES
+from bundles.state import BundleState, Request
+from bundles.statements import PromotionStatement
+from bundles.verification import Verifier
 
 
 @dataclass(frozen=True, slots=True)
-class Promotion:
-    """What came of asking for a promotion; ``stage`` is where the bundle is now."""
+class Wish:
+    """What somebody asks for; ids may be unique prefixes."""
+
+    bundle: str
+    target: str
+    stage: str
+    evaluations: tuple[str, ...] = ()
+    break_glass: bool = False
+    glass_hours: int | None = None
+    """How long the stage lasts when the glass is broken; None: as long as the policy says."""
+    notes: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of it; ``stage`` is where the bundle is now, ``request`` the open or last request (``prm_…``)."""
 
     decision: Literal["promoted", "refused", "pending"]
+    bundle: str
     stage: str
     unmet: tuple[str, ...]
+    request: str | None
     ledger_seq: int | None
     checks: tuple[Check, ...]
+    statement: PromotionStatement
+    waits_for_runners: tuple[str, ...] = ()
 
 
-def check(
-    catalog: Catalog,
-    *,
-    bundle: str,
-    target: str,
-    stage: str,
-    evaluations: Sequence[str],
-    approvals: Sequence[Approval] = (),
-    break_glass: bool = False,
-    notes: str = "",
-    now_ns: int,
-) -> Decision:
-    """Decide as `promote` would, and write nothing."""
-    proposal = _proposal(catalog, bundle, target, stage, evaluations, approvals, break_glass, notes)
-    state = verified_state(catalog, proposal.bundle)
+def check(catalog: Catalog, wish: Wish, *, now_ns: int) -> Decision:
+    """Decide as `ask` would, and write nothing."""
+    proposal = _proposal(catalog, wish)
     _verify_grounds(catalog, proposal)
-    return _decide(catalog, proposal, state, catalog.policy(), catalog.roster(), now_ns)
+    verifier = Verifier(catalog)
+    return _decide(verifier, proposal, verifier.history(proposal.bundle), now_ns)[1]
 
 
-def statement_for(
-    catalog: Catalog,
-    *,
-    bundle: str,
-    target: str,
-    stage: str,
-    evaluations: Sequence[str],
-    break_glass: bool = False,
-) -> Statement:
-    """Return what approvers of a promotion agree to, and sign."""
-    proposal = _proposal(catalog, bundle, target, stage, evaluations, (), break_glass, "")
-    return statement_of(proposal, records=_records(catalog, proposal.evaluations), policy=catalog.policy())
-
-
-def promote(
-    catalog: Catalog,
-    *,
-    bundle: str,
-    target: str,
-    stage: str,
-    evaluations: Sequence[str],
-    approvals: Sequence[Approval] = (),
-    break_glass: bool = False,
-    notes: str = "",
-    now_ns: int,
-    requested_by: str,
-) -> Promotion:
-    """Move a bundle to a stage if the ladder allows it, and record that.
+def ask(catalog: Catalog, wish: Wish, *, requested_by: str, now_ns: int) -> Outcome:
+    """Open a request for a promotion, or find the one that is open; promote at once if it has all it needs.
 
     Raises:
         NotFoundError: no such bundle.
@@ -94,44 +79,77 @@ def promote(
     """
     if not requested_by.strip():
         raise InvalidInputError("A promotion names who asks for it. Give a name.")
-    requested_by = read_person(requested_by)
-    proposal = _proposal(catalog, bundle, target, stage, evaluations, approvals, break_glass, notes)
-    verified_state(catalog, proposal.bundle)
+    proposal = _proposal(catalog, wish)
     _verify_grounds(catalog, proposal)
-    policy, roster = catalog.policy(), catalog.roster()
-    stage_before = ""
+    verifier = Verifier(catalog)
 
-    def decide_on(state: BundleState) -> tuple[Decision, Promoted | None]:
-        nonlocal stage_before
-        stage_before = state.stage
-        decision = _decide(catalog, proposal, state, policy, roster, now_ns)
-        if decision.decision != "promoted" or decision.repeats:
-            return decision, None
-        catalog.put_blob(roster.canonical())
-        catalog.keep_policy(policy)
-        body = Promoted(
-            from_stage=state.stage,
-            statement=decision.statement,
-            approvals=proposal.approvals,
-            roster=roster.digest(),
-            notes=proposal.notes,
-        )
-        return decision, body
+    def draft(history: Sequence[LedgerEntry]) -> tuple[tuple[BundleState, Decision], Body | None]:
+        state, decision = _decide(verifier, proposal, history, now_ns)
+        if decision.decision != "pending" or decision.request:
+            return (state, decision), None
+        catalog.keep_policy(verifier.governance().policy)
+        return (state, decision), Requested(statement=decision.statement, notes=proposal.notes)
 
-    decision, seq = catalog.ledger.promote(proposal.bundle, decide_on, actor=requested_by, at_ns=now_ns)
-    return Promotion(
-        decision=decision.decision,
-        stage=stage if decision.decision == "promoted" else stage_before,
-        unmet=decision.unmet,
-        ledger_seq=seq,
-        checks=decision.checks,
-    )
+    (state, decision), _ = catalog.ledger.append(proposal.bundle, actor=requested_by, at_ns=now_ns, draft=draft)
+    if decision.decision == "refused":
+        return _outcome(proposal, state, decision, None, now_ns)
+    if not decision.repeats:
+        catalog.bind_request(decision.statement)
+    return _complete(catalog, verifier, proposal, actor=requested_by, now_ns=now_ns)
+
+
+def answer(
+    catalog: Catalog, request_id: str, decision: Literal["approve", "deny"], approval: Approval, *, now_ns: int
+) -> Outcome:
+    """Record somebody's answer to a request; the approval that was missing makes the promotion.
+
+    Raises:
+        NotFoundError: no such request.
+        RefusedError: the answer does not count, or the request has ended; nothing was recorded.
+        IntegrityError: something that the decision rests on does not verify.
+
+    """
+    statement = catalog.request(request_id)
+    proposal = _proposal_of(catalog, statement, "")
+    _verify_grounds(catalog, proposal)
+    verifier = Verifier(catalog)
+
+    def draft(history: Sequence[LedgerEntry]) -> tuple[Request, Body | None]:
+        state = verifier.state(history)
+        request = state.request(statement.request_id)
+        known = request.approvals if decision == "approve" else ()
+        if any(each.person == approval.person and each.kind == approval.kind for each in known):
+            return request, None
+        problems = tuple(_answer_problems(catalog, verifier, history, request, decision, approval, now_ns))
+        if problems:
+            raise RefusedError(f"The answer of {approval.approver} to {request.id} does not count:", problems)
+        body: type[Approved | Denied] = Approved if decision == "approve" else Denied
+        return request, body(request=request.id, approval=approval)
+
+    request, _ = catalog.ledger.append(proposal.bundle, actor=approval.approver, at_ns=now_ns, draft=draft)
+    proposal = _proposal_of(catalog, statement, request.notes)
+    if decision == "deny":
+        state, decided = _decide(verifier, proposal, catalog.ledger.history(proposal.bundle), now_ns)
+        why = f"denied by {approval.approver}" + (f": {approval.notes}" if approval.notes else "")
+        return _outcome(proposal, state, decided, request.id, now_ns, denied=why)
+    return _complete(catalog, verifier, proposal, actor=request.requested_by, now_ns=now_ns)
+
+
+def complete(catalog: Catalog, request_id: str, *, now_ns: int) -> Outcome:
+    """Promote on a request if it has all it needs, and say how it stands otherwise."""
+    statement = catalog.request(request_id)
+    bundle_id = _proposal_of(catalog, statement, "").bundle
+    verifier = Verifier(catalog)
+    request = verifier.state(catalog.ledger.history(bundle_id)).request(statement.request_id)
+    proposal = _proposal_of(catalog, statement, request.notes)
+    _verify_grounds(catalog, proposal)
+    return _complete(catalog, verifier, proposal, actor=request.requested_by, now_ns=now_ns, only=request.id)
 
 
 def judge(catalog: Catalog, evaluation: Evaluation) -> GateResult:
-    """Judge an evaluation by the current policy, for the first stage of its bundle's ladder that takes its kind."""
-    manifest = catalog.bundle(short_id("bun", evaluation.inputs.bundle))
-    policy = catalog.policy()
+    """Judge an evaluation by the policy in force, for the first stage of its bundle's ladder that takes its kind."""
+    manifest = catalog.bundle(catalog.bundle_of(evaluation))
+    policy = in_force(catalog).policy
     for stage in STAGES[manifest.kind]:
         rule = policy.rule(manifest.kind, stage)
         if rule is not None and rule.evidence == evaluation.inputs.kind:
@@ -140,84 +158,138 @@ def judge(catalog: Catalog, evaluation: Evaluation) -> GateResult:
     return GateResult("inconclusive", (Check(nowhere, None),))
 
 
-def promotion_problems(catalog: Catalog, entries: Sequence[LedgerEntry]) -> list[str]:
-    """Take every promotion of a history again, on the history, policy and roster of its time; list what does not hold.
+def _complete(
+    catalog: Catalog, verifier: Verifier, proposal: Proposal, *, actor: str, now_ns: int, only: str | None = None
+) -> Outcome:
+    """Write the promotion if everything is there; with ``only`` on that request and no other."""
+    if proposal.break_glass:
+        _, decision = _decide(verifier, proposal, catalog.ledger.history(proposal.bundle), now_ns)
+        if decision.decision == "promoted" and decision.request and not decision.repeats:
+            record_glass(catalog, proposal.bundle, decision.request, now_ns=now_ns)
+            verifier = Verifier(catalog)
 
-    This is what finds an entry that something other than `promote` wrote.
-    """
-    problems = []
-    for at, entry in enumerate(entries):
-        body = entry.body
-        if not isinstance(body, Promoted):
-            continue
-        where, bundle_id = entry_key(entry.bundle, entry.seq), entry.bundle
-        try:
-            state = fold(entries[:at])
-            manifest = catalog.bundle(bundle_id)
-            said = body.statement
-            proposal = Proposal(
-                bundle=bundle_id,
-                manifest=manifest.digest(),
-                bundle_kind=manifest.kind,
-                target=said.target,
-                stage=said.stage,
-                evaluations=said.evaluations,
-                approvals=body.approvals,
-                break_glass=said.break_glass,
-                notes=body.notes,
-            )
-            policy, roster = catalog.read(said.policy, Policy), catalog.read(body.roster, Roster)
-            decision = _decide(catalog, proposal, state, policy, roster, entry.at_ns)
-        except (IntegrityError, NotFoundError) as error:
-            problems.append(f"{where}: what the promotion rests on cannot be verified: {error}")
-            continue
-        if decision.decision != "promoted" or decision.repeats:
-            problems.append(
-                f"{where}: the ladder does not allow this promotion: {'; '.join(decision.unmet) or 'it repeats one'}"
-            )
-        elif decision.statement != said:
-            problems.append(f"{where}: the promotion states another verdict than its evaluations give")
-    return problems
-
-
-def verified_state(catalog: Catalog, bundle_id: str) -> BundleState:
-    """Return a bundle's state after taking every promotion in its ledger again.
-
-    Raises:
-        IntegrityError: naming each entry that does not hold.
-
-    """
-    entries = catalog.ledger.history(bundle_id)
-    if not entries:
-        raise NotFoundError(f"Bundle {bundle_id} has no history. Register it again.")
-    if problems := promotion_problems(catalog, entries):
-        raise IntegrityError(
-            "\n".join([*problems, f"Restore the ledger of {bundle_id} from a backup; run `audit verify`."])
+    def draft(history: Sequence[LedgerEntry]) -> tuple[tuple[BundleState, Decision], Body | None]:
+        state, decision = _decide(verifier, proposal, history, now_ns)
+        request = decision.request
+        if decision.decision != "promoted" or decision.repeats or request is None or only not in {None, request.id}:
+            return (state, decision), None
+        governance = verifier.governance()
+        body = Promoted(
+            request=request.id,
+            from_stage=state.earned,
+            stage=proposal.stage,
+            governance=governance.entries,
+            reviews=governance.policy.break_glass.reviews.count if proposal.break_glass else 0,
         )
-    return fold(entries)
+        return (state, decision), body
+
+    (state, decision), seq = catalog.ledger.append(proposal.bundle, actor=actor, at_ns=now_ns, draft=draft)
+    return _outcome(proposal, state, decision, only, now_ns, seq=seq)
 
 
-def _proposal(
+def _outcome(
+    proposal: Proposal,
+    state: BundleState,
+    decision: Decision,
+    request: str | None,
+    now_ns: int,
+    *,
+    seq: int | None = None,
+    denied: str = "",
+) -> Outcome:
+    made = seq or decision.repeats
+    said: Literal["promoted", "refused", "pending"] = "promoted" if made else decision.decision
+    unmet = decision.unmet
+    if denied:
+        said, unmet = "refused", (denied,)
+    elif said == "promoted" and not made:
+        said, unmet = "refused", (f"request {request} has ended; ask again",)
+    if decision.request:
+        request = decision.request.id
+    elif decision.repeats:
+        request = next(each.request.id for each in state.promotions if each.seq == decision.repeats)
+    return Outcome(
+        decision=said,
+        bundle=proposal.bundle,
+        stage=proposal.stage if made else state.stage_at(now_ns),
+        unmet=unmet,
+        request=request,
+        ledger_seq=made,
+        checks=decision.checks,
+        statement=decision.statement,
+        waits_for_runners=decision.waits_for_runners,
+    )
+
+
+def _answer_problems(
     catalog: Catalog,
-    bundle: str,
-    target: str,
-    stage: str,
-    evaluations: Sequence[str],
-    approvals: Sequence[Approval],
-    break_glass: bool,
-    notes: str,
-) -> Proposal:
-    manifest = catalog.bundle(bundle)
+    verifier: Verifier,
+    history: Sequence[LedgerEntry],
+    request: Request,
+    decision: Literal["approve", "deny"],
+    approval: Approval,
+    now_ns: int,
+) -> Iterable[str]:
+    if request.ended:
+        yield f"{request.id} has ended: {request.ended}; ask for the promotion again"
+        return
+    proposal = _proposal_of(catalog, request.statement, request.notes)
+    state, decided = _decide(verifier, proposal, history, now_ns)
+    governance = verifier.governance()
+    asked = approval_rule(governance.policy, proposal)
+    # To stop something needs no role, and is nobody's privilege; but what was signed must be this.
+    signers = asked if asked and decision == "approve" else Signers(roles=(), signed=bool(asked and asked.signed))
+    yield from approval_problems(
+        approval,
+        statement=request.statement.saying(decision),
+        roster=governance.roster,
+        author=state.author if decision == "approve" else "",
+        signers=signers,
+        at_ns=now_ns,
+    )
+    if decision == "deny":
+        return
+    if decided.decision == "refused":
+        yield from decided.unmet
+    elif decided.request is None or decided.request.id != request.id:
+        yield (
+            f"{request.id} is void: its time is over, or evidence, verdict or policy changed since it was opened; "
+            "ask for the promotion again"
+        )
+
+
+def _proposal(catalog: Catalog, wish: Wish) -> Proposal:
+    manifest = catalog.bundle(wish.bundle)
+    hours = wish.glass_hours
+    if wish.break_glass and hours is None:
+        hours = in_force(catalog).policy.break_glass.default_hours
+    if hours is not None and not (wish.break_glass and 0 < hours <= 24):
+        raise InvalidInputError("Hours are given from 1 to 24, for breaking the glass only. Correct them.")
     return Proposal(
         bundle=manifest.bundle_id,
         manifest=manifest.digest(),
         bundle_kind=manifest.kind,
-        target=target,
-        stage=stage,
-        evaluations=tuple(dict.fromkeys(_whole_id(catalog, name) for name in evaluations if name.strip())),
-        approvals=tuple(approvals),
-        break_glass=break_glass,
-        notes=read_note(notes),
+        target=wish.target,
+        stage=wish.stage,
+        evaluations=tuple(dict.fromkeys(_whole_id(catalog, name) for name in wish.evaluations if name.strip())),
+        break_glass=wish.break_glass,
+        glass_s=hours * 3_600 if hours is not None else None,
+        notes=read_note(wish.notes),
+    )
+
+
+def _proposal_of(catalog: Catalog, statement: PromotionStatement, notes: str) -> Proposal:
+    manifest = catalog.bundle(catalog.bundle_of(statement))
+    return Proposal(
+        bundle=manifest.bundle_id,
+        manifest=manifest.digest(),
+        bundle_kind=manifest.kind,
+        target=statement.target,
+        stage=statement.stage,
+        evaluations=statement.evaluations,
+        break_glass=statement.break_glass,
+        glass_s=statement.glass_s,
+        notes=notes,
     )
 
 
@@ -232,28 +304,21 @@ def _whole_id(catalog: Catalog, evaluation: str) -> str:
 
 
 def _decide(
-    catalog: Catalog, proposal: Proposal, state: BundleState, policy: Policy, roster: Roster, now_ns: int
-) -> Decision:
-    cited = [name for promotion in state.promotions for name in promotion.body.statement.evaluations]
-    kinds = {
-        rule.evidence for each in STAGES[proposal.bundle_kind] if (rule := policy.rule(proposal.bundle_kind, each))
-    }
-    latest = [found.evaluation for kind in sorted(kinds) if (found := state.latest(kind))]
-    records = _records(catalog, {*proposal.evaluations, *cited, *latest})
-    return decide(proposal, state=state, records=records, policy=policy, roster=roster, now_ns=now_ns)
+    verifier: Verifier, proposal: Proposal, history: Sequence[LedgerEntry], now_ns: int
+) -> tuple[BundleState, Decision]:
+    """Decide on a history whose every entry holds."""
+    state, governance = verifier.state(history), verifier.governance()
+    decision = decide(
+        proposal,
+        state=state,
+        records=verifier.records_for(state, governance.policy, proposal.evaluations),
+        governance=governance,
+        debts=() if proposal.break_glass else verifier.debts(proposal.bundle, governance),
+        now_ns=now_ns,
+    )
+    return state, decision
 
 
 def _verify_grounds(catalog: Catalog, proposal: Proposal) -> None:
-    records = _records(catalog, dict.fromkeys(proposal.evaluations))
+    records = catalog.known_evaluations(dict.fromkeys(proposal.evaluations))
     verify_grounds(catalog, catalog.bundle(proposal.bundle), records.values())
-
-
-def _records(catalog: Catalog, names: Iterable[str]) -> dict[str, Evaluation]:
-    """Return the evaluations that exist, their bytes verified."""
-    found = {}
-    for name in names:
-        try:
-            found[name] = catalog.evaluation(name)
-        except (NotFoundError, InvalidInputError):
-            continue
-    return found

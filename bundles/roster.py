@@ -20,12 +20,8 @@ from bundles.errors import MalformedDocumentError, NotFoundError
 from bundles.manifests import Name
 from bundles.people import read_person, same_person
 from bundles.signatures import PublicKey, read_public_key
+from bundles.statements import CHECKPOINT, EVALUATION, GOVERNANCE, PROMOTION
 from bundles.yaml_documents import read_yaml
-
-PROMOTION: Final = "sequence-promotion"
-EVALUATION: Final = "sequence-evaluation"
-GOVERNANCE: Final = "sequence-governance"
-CHECKPOINT: Final = "sequence-checkpoint"
 
 NAMESPACES: Final = frozenset({PROMOTION, EVALUATION, GOVERNANCE, CHECKPOINT})
 """What a signature is for; one made for one purpose never counts for another."""

@@ -25,6 +25,8 @@ _VARIABLES: Final = {
     "coordinator_url": "SEQUENCE_COORDINATOR_URL",
     "api_key": "SEQUENCE_API_KEY",
     "user": "SEQUENCE_USER",
+    "runner": "SEQUENCE_RUNNER",
+    "runner_key": "SEQUENCE_RUNNER_KEY",
     "prefect_api_url": "PREFECT_API_URL",
 }
 """Key in config.toml, and the environment variable that beats it."""
@@ -43,11 +45,19 @@ class Settings:
     prefect_api_url: str | None = None
     api_key: str | None = field(default=None, repr=False)
     configured_user: str | None = None
+    configured_runner: str | None = None
+    runner_key: Path = field(default_factory=lambda: Path.home() / ".sequence" / "runner_key")
+    """The key that signs this machine's evaluations; it is made when it is first needed."""
 
     @property
     def user(self) -> str:
         """Who acts: the configured user, else git's ``user.email``, else the login name."""
         return self.configured_user or _git_email() or f"{getpass.getuser()}@local"
+
+    @property
+    def runner(self) -> str:
+        """Who runs evaluations here, by the name of the roster: the configured runner, else the user."""
+        return self.configured_runner or self.user
 
 
 def load_settings(
@@ -80,12 +90,14 @@ def load_settings(
         prefect_api_url=values.get("prefect_api_url"),
         api_key=values.get("api_key"),
         configured_user=values.get("user"),
+        configured_runner=values.get("runner"),
+        runner_key=Path(values.get("runner_key", str(home / "runner_key"))).expanduser().absolute(),
     )
 
 
 def _check(values: Mapping[str, str]) -> None:
     """Refuse values that would fail later, when something has been written already."""
-    for key in ("store", "data"):
+    for key in ("store", "data", "runner_key"):
         if "\0" in unquote(values.get(key, "")):
             raise InvalidInputError(f"{_VARIABLES[key]} ({key} in config.toml) holds a NUL character. Set it again.")
     url = values.get("coordinator_url")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, get_args
 from pydantic import JsonValue
 
 from bundles.canonical import digest_of, short_id
+from bundles.descent import demote_on_failure
 from bundles.errors import InvalidInputError
 from bundles.evidence import Coverage, EngineFingerprint, Evaluation, EvaluationInputs, RunStatus
 from bundles.manifests import BlobRef, EdgeBundle
@@ -28,6 +29,7 @@ from evals.errors import AlgoFailure
 if TYPE_CHECKING:
     from bundles.catalog import Catalog
     from bundles.mm_types import MmConfig, MmRiskLimits
+    from bundles.runners import Runner
     from evals.engine.layout import Int64s, Records
     from evals.engine.logs import RowFile, RunLogs
     from evals.engine.simulation import Outcome, Simulation
@@ -179,14 +181,15 @@ def evaluate_replay(
     data_root: Path,
     settings: ReplaySettings | None = None,
     seed: int = 42,
-    runner: str,
+    runner: Runner,
     now_ns: int,
     force: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Evaluation:
-    """Replay a registered bundle on registered datasets and record the evaluation.
+    """Replay a registered bundle on registered datasets and record the evaluation, signed by its runner.
 
-    The same inputs return the first record without running anything, unless ``force`` runs them again.
+    The same inputs return the first record without running anything, unless ``force`` runs them again. What the policy
+    says of a bundle whose later evaluation fails is done at once.
 
     Raises:
         NotFoundError: if the bundle, its WASM or a dataset is not in the store, or a partition is not below the
@@ -207,6 +210,7 @@ def evaluate_replay(
     )
     known = [e for e in catalog.evaluations(manifest.bundle_id) if e.eval_id == inputs.eval_id]
     if known and not force:
+        demote_on_failure(catalog, manifest.bundle_id, now_ns=now_ns)
         return known[0]
     if progress is not None:
         progress(f"Replaying {manifest.bundle_id} on {', '.join(each.dataset_id for each in datasets)}")
@@ -226,6 +230,7 @@ def evaluate_replay(
         validation={name.removeprefix("tape_"): int(figure or 0) for name, figure in tape_figures.items()},
     )
     catalog.record_evaluation(evaluation, outputs.values(), runner=runner, now_ns=now_ns, again=bool(known))
+    demote_on_failure(catalog, manifest.bundle_id, now_ns=now_ns)
     return evaluation
 
 
@@ -271,6 +276,20 @@ def verify_evaluation(catalog: Catalog, eval_id: str, data_root: Path) -> tuple[
         )
     result = _run(catalog, inputs, ReplaySettings.model_validate(inputs.settings), data_root, None)
     return result.result_digest == evaluation.result_digest, evaluation.result_digest, result.result_digest
+
+
+def attest_evaluation(
+    catalog: Catalog, eval_id: str, data_root: Path, *, runner: Runner, now_ns: int
+) -> tuple[bool, str, str]:
+    """Run a recorded replay again and sign what came of it, be it the same or not; returns as `verify_evaluation`.
+
+    Raises:
+        InvalidInputError: as `verify_evaluation`.
+
+    """
+    same, then, now = verify_evaluation(catalog, eval_id, data_root)
+    catalog.attest(catalog.evaluation(eval_id), now, runner=runner, now_ns=now_ns)
+    return same, then, now
 
 
 def _run(

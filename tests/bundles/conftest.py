@@ -3,8 +3,8 @@ people."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
-import io
 import os
 import shutil
 import socket
@@ -21,17 +21,19 @@ import boto3
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from sshsig.binary_io import SshWriter
-from sshsig.sshsig import SshsigSignature, SshsigWrapper, hash_file
 
-from bundles.approvals import NAMESPACE, Approval, Roster, Statement
+from bundles.approvals import Approval
 from bundles.canonical import digest_of
 from bundles.catalog import Catalog
 from bundles.compile import WASM_PREAMBLE, compile_assignment, compile_edge, compile_sor
 from bundles.evidence import Coverage, Dataset, EngineFingerprint, Evaluation, EvaluationInputs, Partition
+from bundles.governance import set_roster
 from bundles.manifests import BlobRef, Bundle
 from bundles.mm_types import MmConfig, MmRiskLimits
-from bundles.promotion import Promotion, promote, statement_for
+from bundles.promotion import Outcome, Wish, answer, ask, check
+from bundles.roster import Roster
+from bundles.runners import Runner
+from bundles.statements import PROMOTION, PromotionStatement, Statement
 from bundles.store import ObjectStore, open_store
 
 S_NS = 10**9
@@ -193,6 +195,10 @@ class CrashingStore:
 # People
 
 
+def ssh_string(content: bytes) -> bytes:
+    return len(content).to_bytes(4) + content
+
+
 @dataclass(frozen=True)
 class Person:
     """Somebody with an SSH key that follows from the name; signs in memory, as ssh-keygen would."""
@@ -208,40 +214,55 @@ class Person:
     def public(self) -> str:
         return self.key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
 
-    def sign(self, message: bytes, namespace: str = NAMESPACE, hash_name: str = "sha512") -> str:
-        hashed = hash_file(io.BytesIO(message), hash_name)
-        inner = SshsigWrapper(namespace=namespace.encode(), hash_algo=hash_name.encode(), hash=hashed)
-        out = SshWriter(io.BytesIO())
-        out.write_string(b"ssh-ed25519")
-        out.write_string(self.key.sign(inner.to_bytes()))
-        public = io.BytesIO()
-        writer = SshWriter(public)
-        writer.write_string(b"ssh-ed25519")
-        writer.write_string(self.key.public_key().public_bytes_raw())
-        signature = SshsigSignature.__new__(SshsigSignature)
-        signature.public_key = public.getvalue()
-        signature.namespace = namespace.encode()
-        signature.hash_algo = hash_name.encode()
-        signature.signature = out.output_fh.getvalue()
-        return signature.to_armored()
+    def sign(self, message: bytes, namespace: str = PROMOTION) -> str:
+        """An armored signature (PROTOCOL.sshsig)."""
+        hashed = (namespace.encode(), b"", b"sha512", hashlib.sha512(message).digest())
+        proof = self.key.sign(b"SSHSIG" + b"".join(map(ssh_string, hashed)))
+        public = ssh_string(b"ssh-ed25519") + ssh_string(self.key.public_key().public_bytes_raw())
+        fields = (public, namespace.encode(), b"", b"sha512", ssh_string(b"ssh-ed25519") + ssh_string(proof))
+        blob = base64.b64encode(b"SSHSIG" + (1).to_bytes(4) + b"".join(map(ssh_string, fields))).decode()
+        lines = [blob[at : at + 70] for at in range(0, len(blob), 70)]
+        return "\n".join(["-----BEGIN SSH SIGNATURE-----", *lines, "-----END SSH SIGNATURE-----", ""])
 
-    def approve(self, statement: Statement, *, signed: bool = True) -> Approval:
+    def says(self, statement: Statement, *, signed: bool = True, notes: str = "") -> Approval:
+        """This person's word on a statement."""
         return Approval(
             approver=self.name,
-            statement=statement.digest(),
+            notes=notes,
             kind="signed" if signed else "typed",
-            signature=self.sign(statement.canonical()) if signed else "",
+            signature=self.sign(statement.canonical(), statement.namespace) if signed else "",
             at_ns=NOW_NS,
         )
 
 
-AUTHOR, RITA, TOM, OTTO, STRANGER = (
-    Person(f"{name}@example.com") for name in ("author", "rita", "tom", "otto", "stranger")
+class SigningRunner(Runner):
+    """A runner whose key lies in memory."""
+
+    def sign(self, statement: Statement) -> str:
+        return Person(self.name).sign(statement.canonical(), statement.namespace)
+
+
+AUTHOR, RITA, TOM, OTTO, OLGA, GRETA, STRANGER = (
+    Person(f"{name}@example.com") for name in ("author", "rita", "tom", "otto", "olga", "greta", "stranger")
 )
-ROSTER = Roster(
-    allowed_signers="".join(f"{each.name} {each.public}\n" for each in (AUTHOR, RITA, TOM, OTTO)),
-    roles={RITA.name: ("risk",), TOM.name: ("trading",), OTTO.name: ("break-glass",), AUTHOR.name: ("risk",)},
-)
+FIRST, SECOND, UNLISTED = (SigningRunner(f"{name}@example.com") for name in ("runner-1", "runner-2", "runner-3"))
+PEOPLE = {
+    AUTHOR.name: ("risk",),
+    RITA.name: ("risk",),
+    TOM.name: ("trading",),
+    OTTO.name: ("break-glass",),
+    OLGA.name: ("operator",),
+    GRETA.name: ("governance",),
+    FIRST.name: ("runner",),
+    SECOND.name: ("runner",),
+}
+
+
+def roster_of(people: dict[str, tuple[str, ...]]) -> Roster:
+    return Roster(allowed_signers="".join(f"{name} {Person(name).public}\n" for name in people), roles=people)
+
+
+ROSTER = roster_of(PEOPLE)
 
 # Bundles and evaluations
 
@@ -335,7 +356,7 @@ class World:
         self.bundle_id = self.bundle.bundle_id
 
     def begin(self) -> World:
-        self.catalog.install_roster(ROSTER)
+        set_roster(self.catalog, ROSTER, by=GRETA.name, now_ns=NOW_NS)
         self.catalog.register_artifact("art_research", {"notes.md": b"# why\n"}, note="first")
         self.catalog.register_dataset(dataset())
         self.register()
@@ -346,36 +367,61 @@ class World:
             bundle_of(self.kind, number), author=AUTHOR.name, blobs=[wasm(number)], now_ns=NOW_NS
         )
 
-    def evaluate(self, kind: str, *, again: bool = False, bundle: Bundle | None = None, **facts: Any) -> str:
+    def evaluate(
+        self,
+        kind: str,
+        *,
+        again: bool = False,
+        bundle: Bundle | None = None,
+        runner: Runner = FIRST,
+        attested_by: Runner | None = None,
+        now_ns: int = NOW_NS,
+        **facts: Any,
+    ) -> str:
+        """Record an evaluation, signed by a runner, and the word of a second one."""
         evaluation = evaluation_of(bundle or self.bundle, kind, **facts)
-        return self.catalog.record_evaluation(
-            evaluation, outputs_of(evaluation), runner="runner-1", now_ns=NOW_NS, again=again
+        name = self.catalog.record_evaluation(
+            evaluation, outputs_of(evaluation), runner=runner, now_ns=now_ns, again=again
         )
+        if attested_by is not None:
+            self.catalog.attest(evaluation, evaluation.result_digest, runner=attested_by, now_ns=now_ns)
+        return name
 
-    def statement(self, stage: str, *evaluations: str, break_glass: bool = False) -> Statement:
-        return statement_for(
-            self.catalog,
-            bundle=self.bundle_id,
-            target=self.kind,
-            stage=stage,
-            evaluations=evaluations,
-            break_glass=break_glass,
-        )
+    def wish(self, stage: str, *evaluations: str, **changed: Any) -> Wish:
+        facts = {"bundle": self.bundle_id, "target": self.kind, "stage": stage, "evaluations": evaluations}
+        return Wish(**(facts | changed))
+
+    def statement(self, stage: str, *evaluations: str, now_ns: int = NOW_NS, **changed: Any) -> PromotionStatement:
+        """What approvers of a promotion would sign now."""
+        return check(self.catalog, self.wish(stage, *evaluations, **changed), now_ns=now_ns).statement
+
+    def ask(self, stage: str, *evaluations: str, now_ns: int = NOW_NS, by: str = "operator", **changed: Any) -> Outcome:
+        return ask(self.catalog, self.wish(stage, *evaluations, **changed), requested_by=by, now_ns=now_ns)
+
+    def approve(self, request: str, person: Person, *, signed: bool = True, now_ns: int = NOW_NS) -> Outcome:
+        statement = self.catalog.request(request)
+        return answer(self.catalog, request, "approve", person.says(statement, signed=signed), now_ns=now_ns)
+
+    def deny(self, request: str, person: Person, *, signed: bool = True, now_ns: int = NOW_NS) -> Outcome:
+        statement = self.catalog.request(request).saying("deny")
+        return answer(self.catalog, request, "deny", person.says(statement, signed=signed), now_ns=now_ns)
 
     def promote(
-        self, stage: str, *evaluations: str, by: tuple[Person, ...] = (RITA,), signed: bool = True, **changed: Any
-    ) -> Promotion:
-        statement = self.statement(stage, *evaluations, break_glass=changed.get("break_glass", False))
-        request = {
-            "bundle": self.bundle_id,
-            "target": self.kind,
-            "stage": stage,
-            "evaluations": evaluations,
-            "approvals": [person.approve(statement, signed=signed) for person in by],
-            "now_ns": NOW_NS,
-            "requested_by": "operator",
-        }
-        return promote(self.catalog, **(request | changed))
+        self,
+        stage: str,
+        *evaluations: str,
+        by: tuple[Person, ...] = (RITA,),
+        signed: bool = True,
+        now_ns: int = NOW_NS,
+        **changed: Any,
+    ) -> Outcome:
+        """Ask, and let people approve one after another as long as something is open."""
+        outcome = self.ask(stage, *evaluations, now_ns=now_ns, **changed)
+        for person in by:
+            if outcome.decision != "pending" or outcome.request is None:
+                break
+            outcome = self.approve(outcome.request, person, signed=signed, now_ns=now_ns)
+        return outcome
 
 
 @pytest.fixture

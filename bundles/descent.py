@@ -1,0 +1,242 @@
+"""Down the ladder: demote, roll back, quarantine, release, and what a later failing evaluation does.
+
+Taking risk away needs one operator and a reason; nothing else is asked. Ending a quarantine puts risk back, so it needs
+whoever the policy names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from bundles.approvals import Approval, approval_problems, word_of
+from bundles.catalog import Catalog
+from bundles.debts import review_problems
+from bundles.entries import Body, Demoted, LedgerEntry, Quarantined, Released, Reviewed
+from bundles.errors import InvalidInputError, RefusedError
+from bundles.gates import evaluate_gate
+from bundles.people import read_note
+from bundles.stages import STAGES
+from bundles.state import BundleState, Glass, fold
+from bundles.statements import ReleaseStatement, ReviewStatement
+from bundles.verification import Verifier
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What was recorded; ``ledger_seq`` is None where nothing had to be."""
+
+    bundle: str
+    stage_before: str
+    stage: str
+    ledger_seq: int | None
+
+
+def demote(catalog: Catalog, bundle: str, *, stage: str, notes: str, operator: str, now_ns: int) -> Change:
+    """Move a bundle down to a stage.
+
+    Raises:
+        RefusedError: the bundle stands there already, or lower, or its ladder has no such stage.
+
+    """
+
+    def body(state: BundleState, now: str) -> Body:
+        order = STAGES[state.target]
+        if stage not in order:
+            raise RefusedError(f"The {state.target} ladder has no stage {stage}; it is {' → '.join(order)}.")
+        if order.index(stage) >= order.index(now):
+            raise RefusedError(
+                f"Bundle {state.bundle} stands at {now}; {stage} is not below that. Nothing was changed."
+            )
+        return Demoted(from_stage=now, stage=stage, notes=_reason(notes))
+
+    return _change(catalog, bundle, body, operator, now_ns)
+
+
+def roll_back(catalog: Catalog, bundle: str, *, notes: str, operator: str, now_ns: int) -> Change:
+    """Undo a bundle's last promotion: back to the stage that it came from, and out of what a broken glass lends it.
+
+    Raises:
+        RefusedError: the bundle stands at research.
+
+    """
+
+    def body(state: BundleState, now: str) -> Body:
+        order = STAGES[state.target]
+        below = [each.from_stage for each in reversed(state.promotions) if each.stage == now]
+        if now == order[0] or not below:
+            raise RefusedError(f"Bundle {state.bundle} stands at {now}; there is no promotion to undo.")
+        return Demoted(from_stage=now, stage=below[0], notes=_reason(notes))
+
+    return _change(catalog, bundle, body, operator, now_ns)
+
+
+def quarantine(catalog: Catalog, bundle: str, *, notes: str, operator: str, now_ns: int) -> Change:
+    """Stop a bundle from going anywhere and void its open requests; doing it again changes nothing."""
+
+    def body(state: BundleState, _now: str) -> Body | None:
+        return None if state.quarantine is not None else Quarantined(notes=_reason(notes))
+
+    return _change(catalog, bundle, body, operator, now_ns)
+
+
+def release_statement(catalog: Catalog, bundle: str) -> ReleaseStatement:
+    """Return what is signed to end a bundle's quarantine."""
+    state = Verifier(catalog).state(catalog.ledger.history(catalog.resolve_bundle(bundle)))
+    return _release_statement(state)
+
+
+def release(
+    catalog: Catalog, bundle: str, *, notes: str, operator: str, key: Path | None, signature: str = "", now_ns: int
+) -> Change:
+    """End a quarantine.
+
+    Raises:
+        RefusedError: there is none, or the policy asks for somebody else's word.
+
+    """
+    verifier = Verifier(catalog)
+
+    def body(state: BundleState, _now: str) -> Body:
+        statement, governance = _release_statement(state), verifier.governance()
+        word = word_of(operator, statement, at_ns=now_ns, notes=notes, key=key, signature=signature)
+        problems = tuple(
+            approval_problems(
+                word,
+                statement=statement,
+                roster=governance.roster,
+                author=state.author,
+                signers=governance.policy.release,
+                at_ns=now_ns,
+            )
+        )
+        if problems:
+            raise RefusedError(f"Bundle {state.bundle} stays in quarantine:", problems)
+        return Released(quarantine=statement.quarantine, approval=word, governance=governance.entries)
+
+    return _change(catalog, bundle, body, operator, now_ns, verifier)
+
+
+def review_statement(catalog: Catalog, bundle: str, verdict: Literal["ratify", "demote"]) -> ReviewStatement:
+    """Return what a reviewer signs about the oldest broken glass that owes reviews."""
+    state = Verifier(catalog).state(catalog.ledger.history(catalog.resolve_bundle(bundle)))
+    return _review_statement(state, _owing(state), verdict)
+
+
+def review(
+    catalog: Catalog,
+    bundle: str,
+    *,
+    verdict: Literal["ratify", "demote"],
+    notes: str,
+    reviewer: str,
+    key: Path | None,
+    signature: str = "",
+    now_ns: int,
+) -> Change:
+    """Record what somebody says afterwards of a broken glass; ``demote`` takes the lent stage away at once.
+
+    Raises:
+        RefusedError: no glass owes reviews, or this reviewer's word does not count.
+
+    """
+    verifier = Verifier(catalog)
+
+    def body(state: BundleState, _now: str) -> Body:
+        glass, governance = _owing(state), verifier.governance()
+        statement = _review_statement(state, glass, verdict)
+        word: Approval = word_of(reviewer, statement, at_ns=now_ns, notes=notes, key=key, signature=signature)
+        problems = tuple(review_problems(state, glass, verdict, word, governance, now_ns))
+        if problems:
+            raise RefusedError(f"The review of {reviewer} does not count:", problems)
+        return Reviewed(request=statement.request, verdict=verdict, approval=word, governance=governance.entries)
+
+    return _change(catalog, bundle, body, reviewer, now_ns, verifier)
+
+
+def demote_on_failure(catalog: Catalog, bundle: str, *, now_ns: int) -> Change | None:
+    """Do what the policy says when the latest evaluation of a kind fails a stage that the bundle has climbed.
+
+    Asked after every evaluation; a bundle that need not move stays, and the result is None.
+    """
+    verifier = Verifier(catalog)
+    bundle_id = catalog.resolve_bundle(bundle)
+    state = verifier.state(catalog.ledger.history(bundle_id))
+    found = _failed_stage(verifier, state, state.stage_at(now_ns))
+    if found is None:
+        return None
+    stage, evaluation, reasons = found
+    order = STAGES[state.target]
+
+    def body(_state: BundleState, now: str) -> Body | None:
+        if order.index(now) < order.index(stage):
+            return None  # somebody was faster
+        return Demoted(
+            from_stage=now,
+            stage=order[order.index(stage) - 1],
+            evaluation=evaluation,
+            notes=f"does not hold: {reasons}",
+        )
+
+    return _change(catalog, bundle_id, body, "policy", now_ns, verifier)
+
+
+def _failed_stage(verifier: Verifier, state: BundleState, now: str) -> tuple[str, str, str] | None:
+    """Return the lowest stage that a later failing evaluation takes away, that evaluation, and what does not hold."""
+    policy, order = verifier.governance().policy, STAGES[state.target]
+    for stage in order[1 : order.index(now) + 1]:
+        rule = policy.rule(state.target, stage)
+        latest = state.latest(rule.evidence) if rule else None
+        if rule is None or latest is None or not rule.demote_on_failure or latest.seq < state.last_move:
+            continue
+        record = verifier.records([latest.evaluation]).get(latest.evaluation)
+        gate = evaluate_gate(rule, record) if record else None
+        if gate and gate.verdict == "fail":
+            failed = (check.text for check in gate.checks if check.ok is False and not check.dry_run)
+            return stage, latest.evaluation, "; ".join(failed)
+    return None
+
+
+def _change(
+    catalog: Catalog,
+    bundle: str,
+    body: Callable[[BundleState, str], Body | None],
+    operator: str,
+    now_ns: int,
+    verifier: Verifier | None = None,
+) -> Change:
+    if not operator.strip():
+        raise InvalidInputError("Name who does it.")
+    bundle_id = catalog.resolve_bundle(bundle)
+
+    def draft(history: Sequence[LedgerEntry]) -> tuple[tuple[str, str], Body | None]:
+        # Down goes even a bundle whose evidence was lost or whose record was tampered with.
+        state = verifier.state(history) if verifier else fold(history)
+        return (bundle_id, state.stage_at(now_ns)), body(state, state.stage_at(now_ns))
+
+    (_, before), seq = catalog.ledger.append(bundle_id, actor=operator, at_ns=now_ns, draft=draft)
+    return Change(bundle_id, before, catalog.ledger.state(bundle_id).stage_at(now_ns), seq)
+
+
+def _reason(notes: str) -> str:
+    if not notes.strip():
+        raise InvalidInputError("Say why: give notes, which the record keeps.")
+    return read_note(notes)
+
+
+def _release_statement(state: BundleState) -> ReleaseStatement:
+    if state.quarantine is None:
+        raise RefusedError(f"Bundle {state.bundle} is in no quarantine. Nothing was changed.")
+    return ReleaseStatement(bundle=state.manifest, quarantine=state.quarantine)
+
+
+def _owing(state: BundleState) -> Glass:
+    if not state.debts:
+        raise RefusedError(f"No broken glass of bundle {state.bundle} owes a review. Nothing was changed.")
+    return state.debts[0]
+
+
+def _review_statement(state: BundleState, glass: Glass, verdict: Literal["ratify", "demote"]) -> ReviewStatement:
+    return ReviewStatement(bundle=state.manifest, request=glass.promotion.request.id, verdict=verdict)
