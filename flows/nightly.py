@@ -25,17 +25,15 @@ def nightly_replay(
     venue: str | None = None,
     symbol: str | None = None,
     seed: int = 42,
-    runner: str = "nightly",
     data: str | None = None,
     store: str | None = None,
 ) -> list[Judged]:
-    """Replay what is on the ladder.
+    """Replay what is on the ladder; a bundle whose evaluation fails falls where the policy says so.
 
     Args:
         venue: Only this venue's data. Empty: whichever has the newest day.
         symbol: Only this symbol's data. Empty: whichever has the newest day.
         seed: Seed of everything random in the simulation.
-        runner: Who runs the evaluations, as the ledger shall say.
         data: Folder of the tapes. Empty: SEQUENCE_DATA of the worker.
         store: Address of the store (file:///… or s3://bucket/prefix). Empty: SEQUENCE_STORE of the worker.
 
@@ -48,28 +46,25 @@ def nightly_replay(
     rows: list[dict[str, str]] = []
     failures: list[str] = []
     for bundle in bundles:
-        state = replay_evaluation(
-            bundle, dataset.dataset_id, seed=seed, runner=runner, data=data, store=store, return_state=True
-        )
+        state = replay_evaluation(bundle, dataset.dataset_id, seed=seed, data=data, store=store, return_state=True)
         if state.is_completed():
             outcome = state.result()
             judged.append(outcome)
-            rows.append(
-                {
-                    "bundle": bundle,
-                    "verdict": outcome.verdict,
-                    "evaluation": outcome.eval_id,
-                    "why": "; ".join(outcome.unmet),
-                }
-            )
+            row = {"verdict": outcome.verdict, "evaluation": outcome.eval_id, "why": "; ".join(outcome.unmet)}
         else:
             failures.append(f"{bundle}: {state.message}")
-            rows.append(
-                {"bundle": bundle, "verdict": "could not be evaluated", "evaluation": "", "why": state.message or ""}
-            )
-    publish_table(rows, key="nightly-replay", description=f"Nightly replay on {dataset.dataset_id}")
+            row = {"verdict": "could not be evaluated", "evaluation": "", "why": state.message or ""}
+        rows.append({"bundle": bundle, **row})
+    moves = _moves(bundles, promoted_bundles(store=store))
+    publish_table(
+        [{**row, "stage": moves.get(row["bundle"], bundles[row["bundle"]])} for row in rows],
+        key="nightly-replay",
+        description=f"Nightly replay on {dataset.dataset_id}",
+    )
     verdicts = [outcome.verdict for outcome in judged]
     counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in ("pass", "fail", "inconclusive"))
+    if moves:
+        counts += f"; moved: {', '.join(f'{bundle} {move}' for bundle, move in moves.items())}"
     if failures:
         message = "\n".join(
             [f"{len(failures)} of {len(bundles)} bundles could not be evaluated ({counts}):", *failures]
@@ -77,3 +72,9 @@ def nightly_replay(
         failure: list[Judged] = failed(NightlyReplayError(message))
         return failure
     return completed(judged, f"{len(bundles)} bundles on {dataset.dataset_id}: {counts}")
+
+
+def _moves(before: dict[str, str], after: dict[str, str]) -> dict[str, str]:
+    """Return, by bundle, where those went that do not stand where they stood."""
+    now = {bundle: after.get(bundle, "research") for bundle in before}
+    return {bundle: f"{stage} → {now[bundle]}" for bundle, stage in before.items() if now[bundle] != stage}

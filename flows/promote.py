@@ -1,37 +1,42 @@
-"""Flow `promote`: checks ladder and evidence, asks a person, records.
+"""Flow `promote`: asks for a promotion, shows people and runners what is missing, waits for them.
 
-The answer that wakes this flow is only text: anyone who reaches Prefect's API can send one. Whether it counts, and
+The answers that wake this flow are only text: anyone who reaches Prefect's API can send one. Whether they count, and
 whether the bundle moves, is decided by `bundles.promotion` from the store.
+
+Deployed, the process ends at each question and this body runs again at each answer. So it begins by looking for its
+request, and everything that it does to the store can be done twice.
 """
 
 from __future__ import annotations
 
 import time
-from typing import Literal
+from dataclasses import replace
+from typing import Any, Literal
 
 from prefect import flow, get_run_logger, runtime
-from prefect.flow_runs import pause_flow_run, suspend_flow_run
-from prefect.input import RunInput
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
-from bundles.approvals import NAMESPACE, Approval, Statement
-from bundles.errors import InvalidInputError, RefusedError
-from bundles.ladder import Decision
+from bundles.errors import LadderError, RefusedError
+from bundles.promotion import Wish
+from flows.attest import attest_evaluation
+from flows.events import What, announce
 from flows.outcome import completed, failed
-from tasks.promotion import check_promotion, record_promotion
-from tasks.publish import artifact_key, bullets, checklist, inline, publish_markdown
-
-
-class ApprovalForm(RunInput):
-    """What an approver fills in."""
-
-    decision: Literal["approve", "deny"] = Field(description="Approve or deny the promotion described above.")
-    approver: str = Field(description="Your name as the roster has it; the bundle's author cannot approve.")
-    notes: str = Field(default="", description="Why; kept in the ledger.")
-    signature: str = Field(
-        default="",
-        description="The armored SSH signature of the statement; needed where the policy asks for signed approvals.",
-    )
+from flows.question import (
+    ApprovalForm,
+    NoAnswerError,
+    checklist_of,
+    question_key,
+    question_of,
+    questions_asked,
+    remember_request,
+    remembered_request,
+    wait_for_answer,
+)
+from flows.replay import replay_evaluation
+from tasks.data import newest_dataset
+from tasks.places import data_root
+from tasks.promotion import Answer, Progress, answer_request, ask_for_promotion, check_request, is_request_for
+from tasks.publish import artifact_key, publish_markdown
 
 
 class Promoted(BaseModel):
@@ -39,6 +44,7 @@ class Promoted(BaseModel):
 
     bundle: str
     stage: str
+    request: str | None
     ledger_seq: int | None
     approvers: tuple[str, ...]
 
@@ -46,130 +52,175 @@ class Promoted(BaseModel):
 @flow(
     name="promote",
     flow_run_name="promote {bundle} to {stage}",
-    description="Checks ladder and evidence, waits for a person's approval, and records the promotion.",
+    description="Checks ladder and evidence, waits for runners and people's approval, and records the promotion.",
 )
 def promote(
     bundle: str,
-    evaluations: list[str],
     requested_by: str,
+    evaluations: tuple[str, ...] = (),
     target: Literal["edge", "sor", "assignment"] = "edge",
     stage: Literal["replay", "shadow", "sandbox", "live", "scaled"] = "replay",
     notes: str = "",
-    wait_hours: float = 72,
+    break_glass: bool = False,
+    glass_hours: int | None = None,
     store: str | None = None,
 ) -> Promoted:
     """Promote a bundle by one stage.
 
     Args:
         bundle: Id of the bundle, or a unique prefix of it.
-        evaluations: Ids of the evaluations that justify the promotion.
         requested_by: Who asks for the promotion.
+        evaluations: Ids of the evaluations that justify the promotion; none when the glass is broken.
         target: The ladder: the kind of the bundle.
         stage: Where the bundle shall stand. Shadow is for edge bundles, sandbox for SOR and assignment policies.
-        notes: Why; shown to the approver and kept in the ledger.
-        wait_hours: How long to wait for each approval before the request lapses.
+        notes: Why; shown to the approvers and kept in the ledger. Needed when the glass is broken.
+        break_glass: An emergency: skip order, evaluations and quorum. Needs a signature of the break-glass role, lasts
+            for hours, and others must review it afterwards.
+        glass_hours: How long the stage lasts when the glass is broken, 1 to 24. Empty: as the policy says.
         store: Address of the store (file:///… or s3://bucket/prefix). Empty: SEQUENCE_STORE of the worker.
 
     """
-    approvals: list[Approval] = []
-    request = (bundle, target, stage, evaluations)
-    decision = check_promotion(*request, approvals, notes=notes, store=store)
-    publish_markdown(
-        _request_markdown(bundle, stage, requested_by, notes, decision),
-        key=artifact_key("promotion", bundle, stage),
-        description=f"Promotion of {bundle} to {stage}",
+    wish = Wish(
+        bundle=bundle,
+        target=target,
+        stage=stage,
+        evaluations=tuple(evaluations),
+        break_glass=break_glass,
+        glass_hours=glass_hours,
+        notes=notes,
     )
-    # One answer after another, until enough of them count. Deployed, the process ends at each question and this body
-    # runs again at each answer: nothing before the record below may write to the store. The key names what is agreed
-    # to, so that an answer to another statement (other evidence, another policy) is never read as one to this.
-    asked, objection = 0, ""
-    while decision.decision == "pending":
-        asked += 1
-        form = ApprovalForm.with_initial_data(
-            description=_question(
-                _request_markdown(bundle, stage, requested_by, notes, decision), decision.statement, objection
-            )
-        )
-        answer = _ask(form, timeout_s=round(wait_hours * 3600), key=f"approval-{asked}-{_short(decision.statement)}")
-        if answer.decision == "deny":
-            return _denied(answer, bundle, stage)
+    try:
+        progress = _Climb(wish, requested_by, store).run()
+    except LadderError as error:
+        announce("refused", bundle=bundle, stage=stage, request=None, unmet=[str(error)], occasion=_this_run())
+        stopped: Promoted = failed(error)
+        return stopped
+    outcome = progress.outcome
+    if outcome.decision != "promoted":
+        return _stopped(progress, stage)
+    announce("promoted", bundle=outcome.bundle, stage=stage, request=outcome.request)
+    message = f"{outcome.bundle} is at stage {stage} (ledger entry {outcome.ledger_seq})"
+    if break_glass:
+        announce("glass-broken", bundle=outcome.bundle, stage=stage, request=outcome.request)
+        message = f"{message}, by breaking the glass. {_evaluate_at_once(outcome.bundle, target, store)}"
+    promoted = Promoted(
+        bundle=outcome.bundle,
+        stage=stage,
+        request=outcome.request,
+        ledger_seq=outcome.ledger_seq,
+        approvers=tuple(each.approver for each in progress.request.approvals) if progress.request else (),
+    )
+    return completed(promoted, message)
+
+
+class _Climb:
+    """One run's way from asking to the end, with the steps that it repeats."""
+
+    def __init__(self, wish: Wish, requested_by: str, store: str | None) -> None:
+        self.wish, self.requested_by, self.store = wish, requested_by, store
+        self.log = get_run_logger()
+        self.attempted: set[str] = set()
+        """The evaluations that this process has executed, or tried to."""
+
+    def run(self) -> Progress:
+        progress, number = self._begin()
+        while True:
+            progress = self._attested_here(progress)
+            checklist = self._publish(progress)
+            if not progress.is_open or progress.request is None:
+                return progress
+            number += 1
+            form = ApprovalForm.with_initial_data(description=question_of(progress, checklist))
+            progress = self._take(form, progress.request.id, number, progress.lapses_ns)
+
+    def _begin(self) -> tuple[Progress, int]:
+        """Find this run's request, and the answer that woke it; or ask for the promotion."""
+        known = remembered_request()
+        if known and is_request_for(known, self.wish, store=self.store):
+            number, unread = questions_asked(known)
+            if unread:
+                return self._take(ApprovalForm, known, number), number
+            return check_request(known, store=self.store), number
+        progress = ask_for_promotion(self.wish, requested_by=self.requested_by, store=self.store)
+        if progress.is_open and progress.request:
+            remember_request(progress.request.id)
+            self._announce("requested", progress)
+        return progress, 0
+
+    def _take(self, form: type[ApprovalForm], request: str, number: int, until_ns: int | None = None) -> Progress:
+        """Wait for the answer to a question, and bring it to the store."""
+        key = question_key(request, number)
+        timeout_s = 1 if until_ns is None else max(1, (until_ns - time.time_ns()) // 10**9)
         try:
-            approval = _approval(answer, decision.statement)
-        except InvalidInputError as error:
-            objection = str(error)
-            get_run_logger().warning("This answer does not count:\n%s", objection)
-            continue
-        after = check_promotion(*request, [*approvals, approval], notes=notes, store=store)
-        without = check_promotion(*request, approvals, notes=notes, store=store)
-        if after.decision == "refused" and without.decision == "pending":
-            objection = "\n".join(after.unmet)
-            get_run_logger().warning("This answer does not count:\n%s", objection)
-            decision = without
-        else:
-            approvals.append(approval)
-            decision, objection = after, ""
-    if decision.decision == "refused":
-        return _refused(bundle, stage, decision.unmet)
-    result = record_promotion(*request, approvals, notes=notes, requested_by=requested_by, store=store)
-    if result.decision != "promoted":
-        return _refused(bundle, stage, result.unmet)
-    approvers = tuple(approval.approver for approval in approvals)
-    promoted = Promoted(bundle=bundle, stage=result.stage, ledger_seq=result.ledger_seq, approvers=approvers)
-    return completed(promoted, f"{bundle} is at stage {result.stage} (ledger entry {result.ledger_seq})")
+            said = wait_for_answer(form, key=key, timeout_s=timeout_s)
+        except NoAnswerError as error:
+            progress = check_request(request, store=self.store)
+            return self._turned_down(progress, (str(error),), key)
+        if said.decision == "check again":
+            return check_request(request, store=self.store)
+        answer = Answer(said.decision, said.approver, said.notes, said.signature)
+        progress = answer_request(request, answer, store=self.store)
+        if progress.objections:
+            return self._turned_down(progress, progress.objections, key)
+        if said.decision == "approve":
+            self._announce("approved", progress, occasion=key, person=said.approver)
+        return progress
+
+    def _turned_down(self, progress: Progress, objections: tuple[str, ...], key: str) -> Progress:
+        """Show that somebody tried: in the log, as an event, and to whoever is asked next."""
+        self.log.warning("This answer to %s does not count:\n%s", key, "\n".join(objections))
+        self._announce("answer-refused", progress, occasion=f"{_this_run()} {key}", reasons=objections)
+        return replace(progress, objections=objections)
+
+    def _attested_here(self, progress: Progress) -> Progress:
+        """Execute what another runner must execute, if this worker may; what fails here can be done elsewhere."""
+        missing = [name for name in progress.for_this_worker if progress.is_open and name not in self.attempted]
+        for name in missing:
+            self.attempted.add(name)
+            state = attest_evaluation(name, store=self.store, return_state=True)
+            if not state.is_completed():
+                self.log.warning("%s could not be executed here: %s", name, state.message)
+        if not missing or progress.request is None:
+            return progress
+        return replace(check_request(progress.request.id, store=self.store), objections=progress.objections)
+
+    def _publish(self, progress: Progress) -> str:
+        bundle, stage = progress.outcome.bundle, self.wish.stage
+        text = checklist_of(progress, requested_by=self.requested_by, notes=self.wish.notes)
+        publish_markdown(
+            text, key=artifact_key("promotion", bundle, stage), description=f"Promotion of {bundle} to {stage}"
+        )
+        return text
+
+    def _announce(self, what: What, progress: Progress, **more: Any) -> None:
+        outcome = progress.outcome
+        reasons = more.pop("reasons", outcome.unmet)
+        announce(what, bundle=outcome.bundle, stage=self.wish.stage, request=outcome.request, unmet=reasons, **more)
 
 
-def _ask(form: type[ApprovalForm], *, timeout_s: int, key: str) -> ApprovalForm:
-    """Wait for an answer: deployed, by ending the process until it comes; run in place, by polling for it."""
-    if runtime.deployment.id:
-        return suspend_flow_run(wait_for_input=form, timeout=timeout_s, key=key)
-    return pause_flow_run(wait_for_input=form, timeout=timeout_s, key=key, poll_interval=1)
+def _evaluate_at_once(bundle: str, target: str, store: str | None) -> str:
+    """Start the evaluation that breaking the glass skipped; whatever comes of it, the promotion stands."""
+    if target != "edge":
+        return "Run the evaluations that were skipped: only edge bundles can be replayed here."
+    try:
+        dataset = newest_dataset(None, None, data=data_root(None), store=store)
+    except LadderError as error:
+        return f"The evaluation that was skipped could not be started: {error}"
+    state = replay_evaluation(bundle, dataset.dataset_id, store=store, return_state=True)
+    return f"The evaluation that was skipped: {state.message}"
 
 
-def _short(statement: Statement) -> str:
-    return statement.digest().removeprefix("sha256:")[:16]
-
-
-def _approval(answer: ApprovalForm, statement: Statement) -> Approval:
-    signature = answer.signature.strip()
-    return Approval(
-        approver=answer.approver,
-        notes=answer.notes,
-        statement=statement.digest(),
-        kind="signed" if signature else "typed",
-        signature=f"{signature}\n" if signature else "",
-        at_ns=time.time_ns(),
+def _stopped(progress: Progress, stage: str) -> Promoted:
+    outcome = progress.outcome
+    what: What = "denied" if progress.is_denied else "refused"
+    announce(
+        what, bundle=outcome.bundle, stage=stage, request=outcome.request, unmet=outcome.unmet, occasion=_this_run()
     )
-
-
-def _refused(bundle: str, stage: str, unmet: tuple[str, ...]) -> Promoted:
-    reasons = "\n".join(f"- {reason}" for reason in unmet)
-    ended: Promoted = failed(RefusedError(f"{bundle} is not promoted to {stage}:\n{reasons}", unmet), name="Refused")
+    reasons = "\n".join(f"- {reason}" for reason in outcome.unmet)
+    error = RefusedError(f"{outcome.bundle} is not promoted to {stage}:\n{reasons}", outcome.unmet)
+    ended: Promoted = failed(error, name=what.capitalize())
     return ended
 
 
-def _denied(answer: ApprovalForm, bundle: str, stage: str) -> Promoted:
-    why = ": ".join(filter(None, (f"denied in the name of {answer.approver}", answer.notes)))
-    ended: Promoted = failed(RefusedError(f"{bundle} is not promoted to {stage}: {why}", (why,)), name="Denied")
-    return ended
-
-
-def _request_markdown(bundle: str, stage: str, requested_by: str, notes: str, decision: Decision) -> str:
-    parts = [
-        f"## Promote {inline(bundle)} to {stage}",
-        f"Asked for by {inline(requested_by)}{': ' + inline(notes) if notes else ''}.",
-    ]
-    if decision.checks:
-        parts += ["### Evidence", checklist(decision.checks)]
-    if decision.unmet:
-        parts += ["### Open" if decision.decision == "pending" else "### Refused", bullets(decision.unmet)]
-    return "\n\n".join(parts)
-
-
-def _question(request: str, statement: Statement, objection: str) -> str:
-    text = statement.canonical().decode()
-    objections = f"**The last answer does not count:**\n\n{bullets(objection.splitlines())}\n\n" if objection else ""
-    return (
-        f"{objections}{request}\n\n### What you approve\n\n```json\n{statement.model_dump_json(indent=2)}\n```\n\n"
-        f"Sign it with your key of the roster and paste the result below:\n\n"
-        f"```sh\nprintf %s '{text}' | ssh-keygen -Y sign -n {NAMESPACE} -f ~/.ssh/id_ed25519\n```"
-    )
+def _this_run() -> str:
+    return str(runtime.flow_run.id)

@@ -30,7 +30,6 @@ def replay_evaluation(
     bundle: str,
     dataset: str | list[str],
     seed: int = 42,
-    runner: str = "prefect",
     force: bool = False,
     data: str | None = None,
     store: str | None = None,
@@ -38,11 +37,12 @@ def replay_evaluation(
 ) -> Judged:
     """Evaluate a bundle by replay.
 
+    The record is signed by the worker that runs the flow, with its own key (SEQUENCE_RUNNER, SEQUENCE_RUNNER_KEY).
+
     Args:
         bundle: Id of the bundle, or a unique prefix of it.
         dataset: Id of the dataset, or a unique prefix of it; a list for several symbols or venues as one timeline.
         seed: Seed of everything random in the simulation.
-        runner: Who runs the evaluation, as the ledger shall say.
         force: Run again although a record of the same inputs exists; the results must be equal.
         data: Folder of the tapes. Empty: SEQUENCE_DATA of the worker.
         store: Address of the store (file:///… or s3://bucket/prefix). Empty: SEQUENCE_STORE of the worker.
@@ -54,7 +54,6 @@ def replay_evaluation(
         dataset,
         data=data_root(data),
         seed=seed,
-        runner=runner,
         force=force,
         store=store,
         settings=settings,

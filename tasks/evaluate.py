@@ -1,8 +1,9 @@
-"""Steps that judge a bundle: run the replay, derive the verdict."""
+"""Steps that judge a bundle: run the replay, run it a second time elsewhere, derive the verdict."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from prefect import get_run_logger, task
@@ -12,8 +13,8 @@ from bundles.evidence import Evaluation
 from bundles.gates import GateResult
 from bundles.promotion import judge
 from evals.engine.settings import ReplaySettings
-from evals.replay import evaluate_replay
-from tasks.places import open_catalog
+from evals.replay import attest_evaluation, evaluate_replay
+from tasks.places import open_catalog, worker
 
 
 @task(task_run_name="replay {bundle} on {dataset}", cache_policy=NO_CACHE)
@@ -23,13 +24,16 @@ def run_replay_evaluation(
     *,
     data: Path,
     seed: int,
-    runner: str,
     force: bool,
     store: str | None,
     settings: ReplaySettings | None = None,
 ) -> Evaluation:
-    """Replay a bundle on datasets and record the evaluation; the same inputs return the first record unless forced."""
+    """Replay a bundle on datasets and record the evaluation, signed by this worker.
+
+    The same inputs return the first record unless forced.
+    """
     log = get_run_logger()
+    runner = worker()
     evaluation = evaluate_replay(
         open_catalog(store),
         bundle=bundle,
@@ -42,11 +46,31 @@ def run_replay_evaluation(
         force=force,
         progress=log.info,
     )
-    log.info("%s: %s, result %s", evaluation.eval_id, evaluation.status, evaluation.result_digest)
+    log.info("%s: %s, result %s (%s)", evaluation.eval_id, evaluation.status, evaluation.result_digest, runner.name)
     return evaluation
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What this worker came to that executed an evaluation's inputs again."""
+
+    eval_id: str
+    runner: str
+    recorded: str
+    result: str
+
+
+@task(task_run_name="execute {evaluation} again", cache_policy=NO_CACHE)
+def execute_again(evaluation: str, *, data: Path, store: str | None) -> Execution:
+    """Run a recorded replay again and record, signed by this worker, what came of it, be it the same or not."""
+    catalog, runner = open_catalog(store), worker()
+    name = catalog.resolve_evaluation(evaluation)
+    _, recorded, result = attest_evaluation(catalog, name, data, runner=runner, now_ns=time.time_ns())
+    get_run_logger().info("%s: %s came to result %s", name, runner.name, result)
+    return Execution(name, runner.name, recorded, result)
 
 
 @task(task_run_name="judge", cache_policy=NO_CACHE)
 def judge_evaluation(evaluation: Evaluation, *, store: str | None) -> GateResult:
-    """Derive the verdict from the metrics and the policy of the store."""
+    """Derive the verdict from the metrics and the policy in force."""
     return judge(open_catalog(store), evaluation)

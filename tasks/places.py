@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from bundles.catalog import Catalog
+from bundles.runners import Runner, this_runner
 from bundles.settings import load_settings
 from bundles.store import open_store
 
@@ -13,6 +14,16 @@ from bundles.store import open_store
 def data_root(data: str | None) -> Path:
     """Return the folder of the tapes."""
     return load_settings(data=data).data_root
+
+
+def worker_name() -> str:
+    """Return the name by which the roster may know this worker as a runner."""
+    return load_settings().runner
+
+
+def worker() -> Runner:
+    """Return this worker as a runner of evaluations, with the key that signs them."""
+    return this_runner(load_settings())
 
 
 def open_catalog(store: str | None) -> Catalog:

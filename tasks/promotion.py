@@ -3,74 +3,187 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from bundles.approvals import Approval
-from bundles.ladder import Decision
+from bundles.approvals import word_of
+from bundles.catalog import Catalog
+from bundles.errors import InvalidInputError, NotFoundError, RefusedError
+from bundles.governance import Governance
+from bundles.ladder import Proposal, approval_rule
 from bundles.manifests import EdgeBundle
-from bundles.promotion import Promotion, check, promote
-from tasks.places import open_catalog
+from bundles.people import same_person
+from bundles.policy import ApprovalRule
+from bundles.promotion import Outcome, Wish, answer, ask, complete
+from bundles.runners import is_listed
+from bundles.state import BundleState, Request
+from bundles.verification import Verifier
+from tasks.places import open_catalog, worker_name
+
+_HOUR_NS = 3_600 * 10**9
 
 
-@task(task_run_name="check {bundle} for {stage}", cache_policy=NO_CACHE)
-def check_promotion(
-    bundle: str,
-    target: str,
-    stage: str,
-    evaluations: Sequence[str],
-    approvals: Sequence[Approval],
-    *,
-    notes: str,
-    store: str | None,
-) -> Decision:
-    """Decide what would happen to a promotion now; writes nothing."""
-    return check(
-        open_catalog(store),
-        bundle=bundle,
-        target=target,
-        stage=stage,
-        evaluations=evaluations,
-        approvals=approvals,
-        notes=notes,
-        now_ns=time.time_ns(),
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How a promotion stands: what the ladder says, and what people want to know about it."""
+
+    outcome: Outcome
+    request: Request | None = None
+    asked: ApprovalRule | None = None
+    """Whose approval the policy asks for."""
+    executed_by: Mapping[str, tuple[str, ...]] | None = None
+    """By evaluation, the runners that came to its result."""
+    for_this_worker: tuple[str, ...] = ()
+    """Evaluations that another runner must execute, which this worker may do."""
+    objections: tuple[str, ...] = ()
+    """Why the last answer does not count."""
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether people or runners are waited for."""
+        return self.outcome.decision == "pending"
+
+    @property
+    def needs_people(self) -> bool:
+        """Tell whether approvals are missing, not only runners."""
+        return self.is_open and len(self.outcome.unmet) > len(self.outcome.waits_for_runners)
+
+    @property
+    def is_denied(self) -> bool:
+        """Tell whether a person's word ended the request."""
+        return self.request is not None and self.request.ended.startswith("denied")
+
+    @property
+    def lapses_ns(self) -> int:
+        """When the request's time is over."""
+        if self.request is None or self.asked is None:
+            return 0
+        return self.request.at_ns + self.asked.valid_hours * _HOUR_NS
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What somebody says to a request: text, of which nothing is verified yet."""
+
+    decision: Literal["approve", "deny"]
+    approver: str
+    notes: str = ""
+    signature: str = ""
+
+
+@task(task_run_name="ask for {wish.stage}", cache_policy=NO_CACHE)
+def ask_for_promotion(wish: Wish, *, requested_by: str, store: str | None) -> Progress:
+    """Open the request, or find it; promote if nothing is missing."""
+    catalog = open_catalog(store)
+    return _progress(catalog, ask(catalog, wish, requested_by=requested_by, now_ns=time.time_ns()))
+
+
+@task(task_run_name="check {request}", cache_policy=NO_CACHE)
+def check_request(request: str, *, store: str | None) -> Progress:
+    """Promote if what was missing is there now, and say how the request stands."""
+    catalog = open_catalog(store)
+    return _progress(catalog, complete(catalog, request, now_ns=time.time_ns()))
+
+
+@task(task_run_name="answer {request}", cache_policy=NO_CACHE)
+def answer_request(request: str, said: Answer, *, store: str | None) -> Progress:
+    """Bring an answer to the store, which verifies it; one that does not count comes back as objections."""
+    catalog, now_ns = open_catalog(store), time.time_ns()
+    signature = said.signature.strip()
+    try:
+        word = word_of(
+            said.approver,
+            catalog.request(request),
+            at_ns=now_ns,
+            notes=said.notes,
+            signature=f"{signature}\n" if signature else "",
+        )
+        answer(catalog, request, said.decision, word, now_ns=now_ns)
+        objections: tuple[str, ...] = ()
+    except RefusedError as error:
+        objections = error.unmet or (str(error),)
+    except InvalidInputError as error:
+        objections = (str(error),)
+    return replace(_progress(catalog, complete(catalog, request, now_ns=now_ns)), objections=objections)
+
+
+def is_request_for(request: str, wish: Wish, *, store: str | None) -> bool:
+    """Tell whether a request asks for what somebody wishes."""
+    catalog = open_catalog(store)
+    try:
+        known = catalog.request(request)
+        evaluations = {catalog.resolve_evaluation(name) for name in wish.evaluations if name.strip()}
+        bundle = catalog.resolve_bundle(wish.bundle)
+    except (NotFoundError, InvalidInputError):
+        return False
+    same = (known.target, known.stage, set(known.evaluations), known.break_glass) == (
+        wish.target,
+        wish.stage,
+        evaluations,
+        wish.break_glass,
     )
-
-
-@task(task_run_name="record {bundle} at {stage}", cache_policy=NO_CACHE)
-def record_promotion(
-    bundle: str,
-    target: str,
-    stage: str,
-    evaluations: Sequence[str],
-    approvals: Sequence[Approval],
-    *,
-    notes: str,
-    requested_by: str,
-    store: str | None,
-) -> Promotion:
-    """Decide again and, if every condition is met, write the promotion to the ledger; once, however often asked."""
-    return promote(
-        open_catalog(store),
-        bundle=bundle,
-        target=target,
-        stage=stage,
-        evaluations=evaluations,
-        approvals=approvals,
-        notes=notes,
-        requested_by=requested_by,
-        now_ns=time.time_ns(),
-    )
+    hours = wish.glass_hours
+    return same and catalog.bundle_of(known) == bundle and hours in {None, (known.glass_s or 0) // 3_600}
 
 
 @task(task_run_name="list promoted bundles", cache_policy=NO_CACHE)
-def promoted_bundles(*, store: str | None) -> list[str]:
-    """Return the ids of the edge bundles that stand at stage replay or higher."""
-    catalog = open_catalog(store)
-    return [
-        bundle
+def promoted_bundles(*, store: str | None) -> dict[str, str]:
+    """Return the edge bundles that stand at stage replay or higher, by id, with their stages."""
+    catalog, now_ns = open_catalog(store), time.time_ns()
+    stages = {
+        bundle: catalog.ledger.state(bundle).stage_at(now_ns)
         for bundle in catalog.bundle_ids()
-        if isinstance(catalog.bundle(bundle), EdgeBundle) and catalog.ledger.state(bundle).stage != "research"
-    ]
+        if isinstance(catalog.bundle(bundle), EdgeBundle)
+    }
+    return {bundle: stage for bundle, stage in stages.items() if stage != "research"}
+
+
+def _progress(catalog: Catalog, outcome: Outcome) -> Progress:
+    if outcome.request is None:
+        return Progress(outcome)
+    verifier = Verifier(catalog)
+    governance, state = verifier.governance(), verifier.state(catalog.ledger.history(outcome.bundle))
+    request = state.request(outcome.request)
+    statement = request.statement
+    return Progress(
+        outcome=_unless_void(outcome, request),
+        request=request,
+        asked=approval_rule(
+            governance.policy,
+            Proposal(
+                bundle=outcome.bundle,
+                manifest=statement.bundle,
+                bundle_kind=statement.target,
+                target=statement.target,
+                stage=statement.stage,
+                evaluations=statement.evaluations,
+                break_glass=statement.break_glass,
+            ),
+        ),
+        executed_by={
+            name: tuple(dict.fromkeys(each.runner for each in state.executions_of(name)))
+            for name in statement.evaluations
+        },
+        for_this_worker=tuple(
+            name for name in outcome.waits_for_runners if _may_execute(state, governance, name, worker_name())
+        ),
+    )
+
+
+def _unless_void(outcome: Outcome, request: Request) -> Outcome:
+    """Return a refusal in place of waiting for a request that no answer can complete any more."""
+    if outcome.decision != "pending" or (not request.ended and outcome.statement.request_id == request.id):
+        return outcome
+    why = request.ended or "void: its time is over, or evidence, verdict or policy changed since it was opened"
+    return replace(outcome, decision="refused", unmet=(f"{request.id} is {why}; ask for the promotion again",))
+
+
+def _may_execute(state: BundleState, governance: Governance, evaluation: str, runner: str) -> bool:
+    """Tell whether a runner's word on an evaluation is missing and would count."""
+    known = {same_person(each.runner) for each in state.executions_of(evaluation)}
+    counts = is_listed(governance.roster, runner) or not governance.roster.people_with("runner")
+    return counts and same_person(runner) not in known
