@@ -10,6 +10,7 @@ request, and everything that it does to the store can be done twice.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -57,7 +58,7 @@ class Promoted(BaseModel):
 def promote(
     bundle: str,
     requested_by: str,
-    evaluations: tuple[str, ...] = (),
+    evaluations: Sequence[str] = (),
     target: Literal["edge", "sor", "assignment"] = "edge",
     stage: Literal["replay", "shadow", "sandbox", "live", "scaled"] = "replay",
     notes: str = "",

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import shlex
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, Self, cast
+from uuid import UUID
 
 from prefect import runtime
 from prefect.artifacts import Artifact
@@ -15,6 +16,7 @@ from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 from prefect.flow_runs import pause_flow_run, suspend_flow_run
 from prefect.input import RunInput
+from prefect.input.run_input import Keyset
 from prefect.settings import get_current_settings
 from pydantic import Field
 
@@ -24,6 +26,10 @@ from tasks.publish import artifact_key, bullets, checklist, inline
 
 REQUEST_TAG = "request:"
 """Tags a flow run with the request that it waits for, so that it finds it again, and others find the run."""
+
+
+class NoAnswerError(Exception):
+    """The run was woken, but not by an answer that the form could have given."""
 
 
 class ApprovalForm(RunInput):
@@ -39,9 +45,13 @@ class ApprovalForm(RunInput):
         description="The armored SSH signature of the statement; needed where the policy asks for signed approvals.",
     )
 
-
-class NoAnswerError(Exception):
-    """The run was woken, but not by an answer that the form could have given."""
+    @classmethod
+    def load(cls, keyset: Keyset, flow_run_id: UUID | None = None) -> Self:
+        """Read what came back; raises NoAnswerError if that is no answer."""
+        try:
+            return cast("Self", super().load(keyset, flow_run_id))  # no coroutine: a flow that is not async asks
+        except (TypeError, ValueError) as error:  # no mapping, no JSON, missing or unknown fields, other types
+            raise NoAnswerError(f"The run was woken without an answer that can be read: {error}") from error
 
 
 def wait_for_answer(form: type[ApprovalForm], *, key: str, timeout_s: int) -> ApprovalForm:
@@ -51,17 +61,14 @@ def wait_for_answer(form: type[ApprovalForm], *, key: str, timeout_s: int) -> Ap
         NoAnswerError: the run goes on (its state was forced, say) without a readable answer.
 
     """
-    try:
-        if runtime.deployment.id:
-            return suspend_flow_run(wait_for_input=form, timeout=timeout_s, key=key)
-        return pause_flow_run(wait_for_input=form, timeout=timeout_s, key=key, poll_interval=1)
-    except (TypeError, ValueError) as error:  # no mapping, no JSON, missing or unknown fields, other types
-        raise NoAnswerError(f"The run was woken without an answer that can be read: {error}") from error
+    if runtime.deployment.id:
+        return suspend_flow_run(wait_for_input=form, timeout=timeout_s, key=key)
+    return pause_flow_run(wait_for_input=form, timeout=timeout_s, key=key, poll_interval=1)
 
 
 def question_key(request: str, number: int) -> str:
     """Return the key of a question: an answer to another one, or about another request, is never taken for it."""
-    return f"{request}-{number}"
+    return f"{request}-{number}".replace("_", "-")  # Prefect takes letters, digits and dashes
 
 
 def remembered_request() -> str | None:
@@ -85,7 +92,9 @@ def questions_asked(request: str) -> tuple[int, bool]:
     run = context.flow_run
     # Keys are forgotten when somebody runs a finished run again; the questions themselves are kept.
     with get_client(sync_client=True) as client:
-        kept = client.filter_flow_run_input(run.id, key_prefix=f"suspended-{request}-", limit=200, exclude_keys=set())
+        kept = client.filter_flow_run_input(
+            run.id, key_prefix=f"suspended-{question_key(request, 1)[:-1]}", limit=200, exclude_keys=set()
+        )
     number = 0
     while any(question_key(request, number + 1) in each.key for each in kept):
         number += 1

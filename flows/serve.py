@@ -169,7 +169,7 @@ def serve_all(api: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until stopped; returns the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m flows.serve", description="Start Prefect's server and serve the four flows."
+        prog="python -m flows.serve", description="Start Prefect's server and serve the flows."
     )
     parser.add_argument("--port", type=int, default=4200, help="loopback port of Prefect's server (default: 4200)")
     options = parser.parse_args(arguments)

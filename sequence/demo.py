@@ -2,9 +2,10 @@
 
     python -m sequence.demo
 
-Fetches a real sample of market data, builds the template, replays it, stops at the manual approval, is approved with a
-key made for the occasion, and reaches stage replay. Then a reckless algo goes the same way and is refused. Everything
-lies in ./demo-out afterwards; Prefect's server is a temporary one, and nothing is left running.
+Fetches a real sample of market data, puts a roster into force (who approves, who governs, which machine's evaluations
+count), builds the template, replays it under the runner's signature, asks for its promotion, is approved with a key
+made for the occasion, and reaches stage replay. Then a reckless algo goes the same way and is refused. Everything lies
+in ./demo-out afterwards; Prefect's server is a temporary one, and nothing is left running.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from bundles.errors import LadderError, RefusedError, UnreachableError
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 AUTHOR: Final = "quant@demo.example"
 APPROVER: Final = "risk@demo.example"
+GOVERNOR: Final = "governance@demo.example"
+RUNNER: Final = "runner@demo.example"
 RECKLESS: Final = Path(__file__).parent / "demo_algos" / "reckless"
 
 _MARKER: Final = ".made-by-sequence-demo"
@@ -66,7 +69,7 @@ def main() -> int:
     """Run the demo; returns 0 if both algos ended as they should."""
     try:
         out = _fresh_folder(Path("demo-out").absolute())
-        with _temporary_prefect():
+        with _temporary_prefect(), _own_runner(out):
             return _run(out)
     except LadderError as error:
         _say(f"\nThe demo stopped: {error}")
@@ -85,7 +88,7 @@ def _climb(out: Path, server: Future[None], engine: Future[None]) -> int:
 
     store, data = f"file://{out / 'store'}", out / "data"
     catalog = Catalog(open_store(store))
-    key = _make_key(out, catalog)
+    key = _govern(out, catalog)
 
     dataset = _dataset(catalog, data)
     _progress("Projects: sequence init my-mm; a copy of the reckless algo")
@@ -122,10 +125,10 @@ def _one_algo(out: Path, name: str, catalog: Catalog, store: str, data: Path, da
         store=store,
     ).bundle_id
     _progress(f"{name}: flow replay-evaluation of {bundle}")
-    judged = replay_evaluation(bundle=bundle, dataset=dataset, runner=AUTHOR, data=str(data), store=store)
+    judged = replay_evaluation(bundle=bundle, dataset=dataset, data=str(data), store=store)
     _progress(f"{name}: flow promote; the verdict of {judged.eval_id} is {judged.verdict}")
     reasons: tuple[str, ...] = ()
-    with _approver(catalog, bundle, judged.eval_id, key):
+    with _approver(catalog, bundle, key):
         try:
             promote(bundle=bundle, evaluations=[judged.eval_id], requested_by=AUTHOR, store=store)
         except RefusedError as error:
@@ -134,7 +137,8 @@ def _one_algo(out: Path, name: str, catalog: Catalog, store: str, data: Path, da
     evaluation = catalog.evaluation(judged.eval_id)
     page = report_of(catalog, evaluation, judge(catalog, evaluation))
     (out / f"{name}.html").write_text(page, encoding="utf-8")
-    return Outcome(name, bundle, judged.verdict, catalog.ledger.state(bundle).stage, reasons)
+    stage = catalog.ledger.state(bundle).stage_at(time.time_ns())
+    return Outcome(name, bundle, judged.verdict, stage, reasons)
 
 
 def _dataset(catalog: Catalog, data: Path) -> str:
@@ -167,27 +171,33 @@ def _tape() -> Tape:
     return import_gdax(book, messages)
 
 
-def _make_key(out: Path, catalog: Catalog) -> Path:
-    """Make the approver's SSH key and put it on the store's roster."""
-    from bundles.approvals import Roster
+def _govern(out: Path, catalog: Catalog) -> Path:
+    """Make everybody's keys and put the roster into force; return the approver's key.
 
-    key = out / "risk_key"
-    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", APPROVER, "-f", str(key)]
-    try:
-        subprocess.run(command, check=True, capture_output=True)  # noqa: S603 -- fixed program and arguments
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise UnreachableError(f"ssh-keygen could not make a key: {error}. Install OpenSSH's client tools.") from error
-    public = key.with_suffix(".pub").read_text(encoding="utf-8")
-    catalog.install_roster(Roster(allowed_signers=f"{APPROVER} {public}", roles={APPROVER: ("risk",)}))
-    return key
+    The roster names somebody who governs: from then on it changes only by that person's signature. It names a runner,
+    too: from then on only evaluations that a listed runner signed count.
+    """
+    from bundles.governance import set_roster
+    from bundles.roster import Roster
+    from bundles.signatures import make_key
+
+    roles = {APPROVER: "risk", GOVERNOR: "governance", RUNNER: "runner"}
+    keys = {name: out / f"{role}_key" for name, role in roles.items()}
+    for name, key in keys.items():
+        make_key(key, name)
+    signers = "".join(f"{name} {key.with_suffix('.pub').read_text(encoding='utf-8')}" for name, key in keys.items())
+    roster = Roster(allowed_signers=signers, roles={name: (role,) for name, role in roles.items()})
+    set_roster(catalog, roster, by=GOVERNOR, now_ns=time.time_ns())
+    _progress(f"Roster in force: {', '.join(f'{name} ({role})' for name, role in roles.items())}")
+    return keys[APPROVER]
 
 
 @contextmanager
-def _approver(catalog: Catalog, bundle: str, evaluation: str, key: Path) -> Iterator[None]:
+def _approver(catalog: Catalog, bundle: str, key: Path) -> Iterator[None]:
     """Be the other person: wait until the flow asks, sign what the *store* says is asked, answer in Prefect."""
     done = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(_answer, catalog, bundle, evaluation, key, done)
+        answer = pool.submit(_answer, catalog, bundle, key, done)
         try:
             yield
         finally:
@@ -195,32 +205,27 @@ def _approver(catalog: Catalog, bundle: str, evaluation: str, key: Path) -> Iter
         answer.result()
 
 
-def _answer(catalog: Catalog, bundle: str, evaluation: str, key: Path, done: threading.Event) -> None:
+def _answer(catalog: Catalog, bundle: str, key: Path, done: threading.Event) -> None:
     from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
-    from prefect.client.schemas.responses import SetStateStatus
 
-    from bundles.approvals import sign_statement
-    from bundles.promotion import statement_for
+    from bundles.signatures import sign
+    from flows.answering import resume_runs
 
-    wanted = FlowRunFilter(name=FlowRunFilterName(any_=[f"promote {bundle} to replay"]))
+    told: set[str] = set()
     with get_client(sync_client=True) as client:
         while not done.wait(0.5):
-            paused = [
-                run for run in client.read_flow_runs(flow_run_filter=wanted) if run.state and run.state.is_paused()
-            ]
-            if not paused:
-                continue
-            statement = statement_for(catalog, bundle=bundle, target="edge", stage="replay", evaluations=[evaluation])
-            _progress(f"The flow waits for approval: {APPROVER} signs {statement.digest()[:23]}…")
-            form: dict[str, Any] = {
-                "decision": "approve",
-                "approver": APPROVER,
-                "notes": "looked at the report of the demo",
-                "signature": sign_statement(statement, key),
-            }
-            if client.resume_flow_run(paused[0].id, run_input=form).status == SetStateStatus.ACCEPT:
-                return
+            for request in catalog.ledger.state(bundle).open_requests:
+                form = {
+                    "decision": "approve",
+                    "approver": APPROVER,
+                    "notes": "looked at the report of the demo",
+                    "signature": sign(request.statement.canonical(), request.statement.namespace, key),
+                }
+                if request.id not in told:
+                    told.add(request.id)
+                    _progress(f"The flow waits for an answer to {request.id}: {APPROVER} signs it")
+                if resume_runs(client, request.id, form):
+                    return
 
 
 def _compile_engine(project: Path) -> None:
@@ -276,6 +281,18 @@ def _temporary_prefect() -> Iterator[None]:
             SubprocessASGIServer().stop()
             os.environ.clear()
             os.environ.update(before)
+
+
+@contextmanager
+def _own_runner(out: Path) -> Iterator[None]:
+    """Let this machine execute evaluations under the demo's runner, not under a name and key of the user's."""
+    before = dict(os.environ)
+    os.environ.update(SEQUENCE_RUNNER=RUNNER, SEQUENCE_RUNNER_KEY=str(out / "runner_key"))
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _fresh_folder(out: Path) -> Path:

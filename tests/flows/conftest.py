@@ -1,24 +1,38 @@
-"""One temporary Prefect server for all tests of flows, and a store with hand-made bundles and evaluations."""
+"""One temporary Prefect server for all tests of flows, a store with hand-made bundles, evaluations and people, and runs
+of the deployed flow that wait, are answered and go on as a worker would let them."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from bundles.approvals import Roster
 from bundles.canonical import digest_of
 from bundles.catalog import Catalog
-from bundles.compile import compile_edge
+from bundles.compile import WASM_PREAMBLE, compile_edge
 from bundles.evidence import Coverage, Dataset, EngineFingerprint, Evaluation, EvaluationInputs, Partition
+from bundles.governance import set_policy, set_roster
 from bundles.mm_types import MmConfig, MmRiskLimits
+from bundles.policy import Policy, default_policy
+from bundles.roster import Roster
+from bundles.runners import Runner
+from bundles.state import BundleState
+from bundles.statements import PromotionStatement
 from bundles.store import open_store
+from tests.bundles.conftest import AUTHOR, FIRST, GRETA, OLGA, OTTO, RITA, SECOND, TOM, Person, roster_of
 
-WASM = b"\0asm\1\0\0\0"
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
+
 START_NS = 1_700_000_000 * 10**9
 HOUR_NS = 3_600 * 10**9
 PASSING = {
@@ -33,6 +47,16 @@ PASSING = {
     "markout_1s_bps": 0.2,
     "net_pnl_1e9": 12_340_000_000,
 }
+PEOPLE = {
+    AUTHOR.name: ("risk", "trading"),
+    RITA.name: ("risk",),
+    TOM.name: ("trading",),
+    OTTO.name: ("break-glass",),
+    OLGA.name: ("operator",),
+    GRETA.name: ("governance",),
+    FIRST.name: ("runner",),
+    SECOND.name: ("runner",),
+}
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +65,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     os.environ["PREFECT_HOME"] = str(tmp_path_factory.mktemp("prefect"))
     os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
     os.environ["PREFECT_LOGGING_TO_API_ENABLED"] = "false"
+    os.environ["PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL"] = "0.2"
     for name in ("PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_PROFILE"):
         os.environ.pop(name, None)
     from prefect.testing.utilities import prefect_test_harness
@@ -49,23 +74,77 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def own_runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this machine be the roster's first runner, with the key that is listed there."""
+    monkeypatch.setenv("SEQUENCE_RUNNER", FIRST.name)
+    monkeypatch.setenv("SEQUENCE_RUNNER_KEY", str(key_file(Person(FIRST.name), tmp_path)))
+
+
+def key_file(person: Person, folder: Path) -> Path:
+    """Write somebody's key to where ssh-keygen would have."""
+    key = folder / f"key_of_{person.name}"
+    if not key.exists():
+        key.write_bytes(person.key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
+        key.chmod(0o600)
+        key.with_name(f"{key.name}.pub").write_text(f"{person.public}\n")
+    return key
+
+
+def strict_policy(*, runners: int = 1, valid_hours: int = 72, name: str = "strict") -> Policy:
+    """The shipped policy, but replay asks for what live asks: two signed approvals by risk and trading, and runners of
+    the roster."""
+    document = default_policy().model_dump()
+    document["name"] = name
+    document["ladders"]["edge"]["replay"] |= {
+        "approvals": {
+            "count": 2,
+            "roles": ("risk", "trading"),
+            "at_least": {"risk": 1, "trading": 1},
+            "signed": True,
+            "valid_hours": valid_hours,
+        },
+        "runners": {"count": runners, "listed": True},
+        "demote_on_failure": True,
+    }
+    return Policy.model_validate(document)
+
+
 class Ladder:
     """A store of its own, and what is put into it by hand."""
 
-    author = "quant@example.com"
+    author = AUTHOR.name
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.store = f"file://{folder / 'store'}"
         self.catalog = Catalog(open_store(self.store))
 
+    def govern(self, policy: Policy | None = None, **people: tuple[str, ...]) -> Ladder:
+        """Put the roster of all people (changed by ``people``) and, if given, a policy into force."""
+        held = {name: roles for name, roles in (PEOPLE | people).items() if roles}
+        self.set_roster(roster_of(held))
+        return self.set_policy(policy) if policy else self
+
+    def set_roster(self, roster: Roster) -> Ladder:
+        set_roster(self.catalog, roster, by=GRETA.name, key=key_file(GRETA, self.folder), now_ns=time.time_ns())
+        return self
+
+    def set_policy(self, policy: Policy) -> Ladder:
+        set_policy(self.catalog, policy, by=GRETA.name, key=key_file(GRETA, self.folder), now_ns=time.time_ns())
+        return self
+
     def bundle(self, *, levels: int = 1) -> str:
         """Register a bundle; another number of levels makes another bundle."""
         self.catalog.register_artifact("art_sample", {"notes.md": b"sample"})
         manifest = compile_edge(
-            WASM, sdk_abi="0.4.0", artifact="art_sample", risk_limits=MmRiskLimits(), config=MmConfig(num_levels=levels)
+            WASM_PREAMBLE,
+            sdk_abi="0.4.0",
+            artifact="art_sample",
+            risk_limits=MmRiskLimits(),
+            config=MmConfig(num_levels=levels),
         )
-        return self.catalog.register_bundle(manifest, author=self.author, blobs=[WASM], now_ns=time.time_ns())
+        return self.catalog.register_bundle(manifest, author=self.author, blobs=[WASM_PREAMBLE], now_ns=time.time_ns())
 
     def dataset(self) -> Dataset:
         """Register a dataset whose files nobody reads."""
@@ -81,7 +160,7 @@ class Ladder:
         self.catalog.register_dataset(dataset)
         return dataset
 
-    def evaluated(self, bundle: str, **worse: float) -> Evaluation:
+    def evaluated(self, bundle: str, *, runner: Runner = FIRST, seed: int = 42, **worse: float) -> Evaluation:
         """Record an evaluation that passes the default gate, unless some metrics are given worse."""
         evaluation = Evaluation(
             inputs=EvaluationInputs(
@@ -89,7 +168,7 @@ class Ladder:
                 bundle=self.catalog.bundle(bundle).digest(),
                 datasets=(self.dataset().digest(),),
                 settings={},
-                seed=42,
+                seed=seed,
                 engine=EngineFingerprint(name="by-hand", version="1", source=digest_of(b""), runtime={}),
             ),
             status="completed",
@@ -99,24 +178,127 @@ class Ladder:
             outputs={},
             validation={"gaps": 0},
         )
-        self.catalog.record_evaluation(evaluation, [], runner="ci", now_ns=time.time_ns())
+        self.catalog.record_evaluation(evaluation, [], runner=runner, now_ns=time.time_ns())
         return evaluation
 
-    def signer(self, name: str) -> Path:
-        """Make an SSH key for somebody and put it on the roster."""
-        key = self.folder / f"key_{len(list(self.folder.iterdir()))}"
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-        before = self.catalog.roster().allowed_signers
-        public = key.with_suffix(".pub").read_text()
-        self.catalog.install_roster(Roster(allowed_signers=f"{before}{name} {public}"))
-        return key
+    def state(self, bundle: str) -> BundleState:
+        return self.catalog.ledger.state(bundle)
 
     def stage(self, bundle: str) -> str:
         """Return where a bundle stands."""
-        return self.catalog.ledger.state(bundle).stage
+        return self.state(bundle).stage_at(time.time_ns())
+
+    def asked(self, bundle: str) -> PromotionStatement:
+        """Return what the last request for a bundle asks people to sign."""
+        return self.state(bundle).requests[-1].statement
 
 
 @pytest.fixture
 def ladder(tmp_path: Path) -> Ladder:
     """Return an empty store and ways to fill it."""
     return Ladder(tmp_path)
+
+
+@dataclass
+class Run:
+    """One run of the deployed flow `promote`."""
+
+    id: UUID
+
+    @cached_property
+    def client(self) -> Any:
+        from prefect.client.orchestration import get_client
+
+        return get_client(sync_client=True)
+
+    @property
+    def state(self) -> State[Any]:
+        state: State[Any] = self.client.read_flow_run(self.id).state
+        return state
+
+    def go(self) -> str:
+        """Do what a worker does with a scheduled run, until it ends or suspends itself; return its state's name."""
+        from prefect.exceptions import Pause
+        from prefect.flow_engine import run_flow
+
+        from flows.promote import promote
+
+        with suppress(Pause):
+            run_flow(promote, flow_run=self.client.read_flow_run(self.id), return_type="state")
+        return str(self.state.name)
+
+    def resume(self, **form: Any) -> str:
+        """Send an answer, as anybody can; return what Prefect says to it."""
+        return str(self.client.resume_flow_run(self.id, run_input=form).status.name)
+
+    def answer(self, **form: Any) -> str:
+        """Send an answer and let the run go on with it."""
+        assert self.resume(**form) == "ACCEPT"
+        return self.go()
+
+    def question(self) -> str:
+        """Return the text above the form."""
+        import json
+
+        keys = self.state.state_details.run_input_keyset
+        text: str = json.loads(self.client.read_flow_run_input(self.id, keys["description"]))
+        return text
+
+
+@dataclass
+class Deployed:
+    """The deployed flow `promote`, and what its runs told the event stream."""
+
+    deployment: UUID
+    told: list[dict[str, Any]] = field(default_factory=list)
+
+    def start(self, ladder: Ladder, bundle: str, *evaluations: str, **parameters: Any) -> Run:
+        from prefect.client.orchestration import get_client
+
+        given = {"bundle": bundle, "evaluations": list(evaluations), "requested_by": ladder.author}
+        with get_client(sync_client=True) as client:
+            run = client.create_flow_run_from_deployment(
+                self.deployment, parameters=given | {"store": ladder.store} | parameters
+            )
+        return Run(run.id)
+
+    def events(self) -> list[str]:
+        """Return what was told, in order and without the common beginning."""
+        return [each["event"].removeprefix("sequence.promotion.") for each in self.told]
+
+    def objections(self) -> str:
+        """Return all reasons why answers were turned down."""
+        refused = [each for each in self.told if each["event"].endswith("answer-refused")]
+        return "\n".join(reason for each in refused for reason in each["payload"]["unmet"])
+
+
+@pytest.fixture(scope="session")
+def deployment(prefect_server: None) -> UUID:
+    """Register the flow with the server, as `make up` does."""
+    from prefect.types.entrypoint import EntrypointType
+
+    from flows.promote import promote
+
+    made: UUID = promote.to_deployment("promote", entrypoint_type=EntrypointType.MODULE_PATH).apply()
+    return made
+
+
+@pytest.fixture
+def deployed(deployment: UUID, monkeypatch: pytest.MonkeyPatch) -> Deployed:
+    """Return the deployed flow; its events are also kept."""
+    import flows.events
+
+    found, emit = Deployed(deployment), flows.events.emit_event
+
+    def keep(event: str, **facts: Any) -> Any:
+        found.told.append({"event": event, **facts})
+        return emit(event, **facts)
+
+    monkeypatch.setattr(flows.events, "emit_event", keep)
+    return found
+
+
+def signed(person: Person, statement: PromotionStatement, **more: Any) -> dict[str, Any]:
+    """Return a form with somebody's signed answer."""
+    said = statement.saying(more.get("decision", "approve"))
+    return {"decision": "approve", "approver": person.name, "signature": person.sign(said.canonical()), **more}
