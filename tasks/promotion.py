@@ -10,7 +10,7 @@ from typing import Literal
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from bundles.approvals import word_of
+from bundles.approvals import Approval, word_of
 from bundles.catalog import Catalog
 from bundles.errors import InvalidInputError, NotFoundError, RefusedError
 from bundles.governance import Governance
@@ -94,6 +94,8 @@ def answer_request(request: str, said: Answer, *, store: str | None) -> Progress
     """Bring an answer to the store, which verifies it; one that does not count comes back as objections."""
     catalog, now_ns = open_catalog(store), time.time_ns()
     signature = said.signature.strip()
+    word: Approval | None = None
+    objections: tuple[str, ...] = ()
     try:
         word = word_of(
             said.approver,
@@ -103,12 +105,21 @@ def answer_request(request: str, said: Answer, *, store: str | None) -> Progress
             signature=f"{signature}\n" if signature else "",
         )
         answer(catalog, request, said.decision, word, now_ns=now_ns)
-        objections: tuple[str, ...] = ()
     except RefusedError as error:
         objections = error.unmet or (str(error),)
     except InvalidInputError as error:
         objections = (str(error),)
-    return replace(_progress(catalog, complete(catalog, request, now_ns=now_ns)), objections=objections)
+    progress = _progress(catalog, complete(catalog, request, now_ns=now_ns))
+    if word and not objections and said.decision == "approve" and not _is_kept(word, progress):
+        objections = (f"{word.approver} has approved {request} already and counts once; ask somebody else",)
+    return replace(progress, objections=objections)
+
+
+def _is_kept(word: Approval, progress: Progress) -> bool:
+    """Tell whether the store has this very word, be it from now or from an answer given elsewhere."""
+    given = (word.person, word.signature, word.notes)
+    kept = progress.request.approvals if progress.request else ()
+    return given in {(each.person, each.signature, each.notes) for each in kept}
 
 
 def is_request_for(request: str, wish: Wish, *, store: str | None) -> bool:

@@ -236,6 +236,13 @@ class Run:
         assert self.resume(**form) == "ACCEPT"
         return self.go()
 
+    def force(self, name: str) -> None:
+        """Force a state on the run, as anybody can."""
+        from prefect.client.schemas.objects import State, StateType
+
+        forced = State(type=StateType[name.upper()], name=name, message="forged")
+        self.client.set_flow_run_state(self.id, forced, force=True)
+
     def question(self) -> str:
         """Return the text above the form."""
         import json
