@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page, Route
 
 SCREEN = {"width": 1280, "height": 900}
-PATIENCE_MS = 60_000
+PATIENCE_MS = 30_000
+GLANCES = 240
 LOOPBACK = "127.0.0.1"
 
 SCREENSHOTS = "SEQUENCE_TEST_SCREENSHOTS"
@@ -90,7 +91,15 @@ class Person:
         """Wait until the run's page shows a state, and a change of state before that, if one is due."""
         if not_before:
             self.page.locator("main").get_by_text(not_before, exact=True).wait_for(state="detached")
-        self.page.locator("main").get_by_text(name, exact=True).first.wait_for()
+        shown = self.page.locator("main").get_by_text(name, exact=True).first
+        # The page looks anew by itself, but after up to half a minute; a person would reload it as well.
+        for glance in range(GLANCES):
+            if shown.is_visible():
+                return
+            if glance % 12 == 11:
+                self.page.reload()
+            self.page.wait_for_timeout(250)
+        raise AssertionError(f"the run's page never showed {name}:\n{self.page.locator('main').inner_text()}")
 
     def open_question(self) -> Locator:
         """Open the dialog that resumes a run; returns it."""
