@@ -133,8 +133,7 @@ def test_a_person_reads_the_checklist_signs_as_shown_and_the_bundle_moves(world:
         },
     )
     person.wait_for_state("Completed")
-    person.page.get_by_role("tab", name="Details").click()
-    person.page.get_by_text(f"{bundle} is at stage replay").first.wait_for()
+    person.read_message(f"{bundle} is at stage replay")
     person.look("completed")
     assert world.ladder.stage(bundle) == "replay"
     (approval,) = world.ladder.catalog.ledger.state(bundle).promotions[-1].body.approvals
@@ -155,7 +154,6 @@ def test_the_authors_own_answer_is_turned_down_in_words_and_the_run_asks_again(w
 
     person.answer(question, {"Decision": "deny", "Approver": RITA, "Notes": "ask somebody else"})
     person.wait_for_state("Denied")
-    person.page.get_by_role("tab", name="Details").click()
-    person.page.get_by_text("ask somebody else").first.wait_for()
+    person.read_message("ask somebody else")
     person.look("denied")
     assert world.ladder.stage(bundle) == "research"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 SCREEN = {"width": 1280, "height": 900}
 PATIENCE_MS = 30_000
 GLANCES = 240
+PRESSES = 5
+BUSY = 503
+SENDS = re.compile("/(create_flow_run|resume)$")
 LOOPBACK = "127.0.0.1"
 
 SCREENSHOTS = "SEQUENCE_TEST_SCREENSHOTS"
@@ -83,8 +86,9 @@ class Person:
         self.look("run-form")
         self.page.get_by_role("button", name="Submit").scroll_into_view_if_needed()
         self.look("run-form-end")
-        self.page.get_by_role("button", name="Submit").click()
-        self.page.get_by_role("link", name="View run").click()
+        view = self.page.get_by_role("link", name="View run")
+        self._press(self.page.get_by_role("button", name="Submit"), until=view, is_now="visible")
+        view.click()
         self.page.wait_for_url("**/flow-run/**")
 
     def wait_for_state(self, name: str, *, not_before: str | None = None) -> None:
@@ -100,6 +104,13 @@ class Person:
                 self.page.reload()
             self.page.wait_for_timeout(250)
         raise AssertionError(f"the run's page never showed {name}:\n{self.page.locator('main').inner_text()}")
+
+    def read_message(self, part: str) -> None:
+        """Find a text in the message of the run's state, among its details."""
+        self.page.get_by_role("tab", name="Details").click()
+        message = self.page.locator("main").get_by_text(part).first
+        message.wait_for()
+        message.scroll_into_view_if_needed()
 
     def open_question(self) -> Locator:
         """Open the dialog that resumes a run; returns it."""
@@ -117,8 +128,20 @@ class Person:
         self.look("form")
         self.fill(values, dialog)
         self.look("answer")
-        dialog.get_by_role("button", name="Resume", exact=True).click()
-        dialog.wait_for(state="detached")
+        self._press(dialog.get_by_role("button", name="Resume", exact=True), until=dialog, is_now="detached")
+
+    def _press(self, button: Locator, *, until: Locator, is_now: Literal["visible", "detached"]) -> None:
+        """Press a button that sends something, and again if Prefect's server was too busy to take it.
+
+        On a busy machine its SQLite database is now and then locked: the server then answers 503, having done nothing,
+        and the page says so in passing. Prefect's own client tries again by itself; a person does it by hand.
+        """
+        for _ in range(PRESSES):
+            with self.page.expect_response(SENDS) as sent:
+                button.click()
+            if sent.value.status != BUSY:
+                break
+        until.wait_for(state=is_now)
 
 
 def _whole(title: str) -> re.Pattern[str]:

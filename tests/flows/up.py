@@ -75,7 +75,6 @@ def environment(home: Path, store: str, **more: str) -> dict[str, str]:
     return {
         **kept,
         "PREFECT_HOME": str(home),
-        "PREFECT_LOGGING_LEVEL": "WARNING",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         # The runner looks for work every ten seconds: a run would wait that long three times in each walk.
         "PREFECT_RUNNER_POLL_FREQUENCY": "1",
