@@ -7,7 +7,7 @@ whether the bundle moves, is decided by `bundles.promotion` from the store.
 from __future__ import annotations
 
 import time
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from prefect import flow, get_run_logger, runtime
 from prefect.flow_runs import pause_flow_run, suspend_flow_run
@@ -25,13 +25,21 @@ from tasks.publish import artifact_key, bullets, checklist, inline, publish_mark
 class ApprovalForm(RunInput):
     """What an approver fills in."""
 
-    decision: Literal["approve", "deny"] = Field(description="Approve or deny the promotion described above.")
-    approver: str = Field(description="Your name as the roster has it; the bundle's author cannot approve.")
-    notes: str = Field(default="", description="Why; kept in the ledger.")
+    decision: Literal["approve", "deny"] = Field(
+        title="Your decision", description="Deny ends this request; it can be made again."
+    )
+    approver: str = Field(title="Your name", description="As the roster has it. The bundle's author cannot approve.")
+    notes: str = Field(default="", title="Why", description="Kept in the ledger.")
     signature: str = Field(
         default="",
-        description="The armored SSH signature of the statement; needed where the policy asks for signed approvals.",
+        title="Signature",
+        description="All lines that the command above prints. Leave it empty where the policy takes a typed name.",
     )
+
+
+def _titled(title: str) -> Any:
+    """Give a parameter a title in the form: Prefect puts its name over `Field(title=…)`, but not over this."""
+    return Field(json_schema_extra={"title": title})
 
 
 class Promoted(BaseModel):
@@ -49,14 +57,14 @@ class Promoted(BaseModel):
     description="Checks ladder and evidence, waits for a person's approval, and records the promotion.",
 )
 def promote(
-    bundle: str,
-    evaluations: list[str],
-    requested_by: str,
-    target: Literal["edge", "sor", "assignment"] = "edge",
-    stage: Literal["replay", "shadow", "sandbox", "live", "scaled"] = "replay",
-    notes: str = "",
-    wait_hours: float = 72,
-    store: str | None = None,
+    bundle: Annotated[str, _titled("Bundle")],
+    evaluations: Annotated[list[str], _titled("Evaluations")],
+    requested_by: Annotated[str, _titled("Requested by")],
+    target: Annotated[Literal["edge", "sor", "assignment"], _titled("Ladder")] = "edge",
+    stage: Annotated[Literal["replay", "shadow", "sandbox", "live", "scaled"], _titled("To stage")] = "replay",
+    notes: Annotated[str, _titled("Why")] = "",
+    wait_hours: Annotated[float, _titled("Hours to wait")] = 72,
+    store: Annotated[str, _titled("Store")] = "",
 ) -> Promoted:
     """Promote a bundle by one stage.
 
@@ -73,7 +81,7 @@ def promote(
     """
     approvals: list[Approval] = []
     request = (bundle, target, stage, evaluations)
-    decision = check_promotion(*request, approvals, notes=notes, store=store)
+    decision = check_promotion(*request, approvals, notes=notes, store=store or None)
     publish_markdown(
         _request_markdown(bundle, stage, requested_by, notes, decision),
         key=artifact_key("promotion", bundle, stage),
@@ -90,6 +98,8 @@ def promote(
                 _request_markdown(bundle, stage, requested_by, notes, decision), decision.statement, objection
             )
         )
+        # The run's page shows the logs first, and hides the way to the question in a menu.
+        get_run_logger().info("Waiting for an approver's answer: on this page, menu ⋮ at the top right, Resume.")
         answer = _ask(form, timeout_s=round(wait_hours * 3600), key=f"approval-{asked}-{_short(decision.statement)}")
         if answer.decision == "deny":
             return _denied(answer, bundle, stage)
@@ -99,8 +109,8 @@ def promote(
             objection = str(error)
             get_run_logger().warning("This answer does not count:\n%s", objection)
             continue
-        after = check_promotion(*request, [*approvals, approval], notes=notes, store=store)
-        without = check_promotion(*request, approvals, notes=notes, store=store)
+        after = check_promotion(*request, [*approvals, approval], notes=notes, store=store or None)
+        without = check_promotion(*request, approvals, notes=notes, store=store or None)
         if after.decision == "refused" and without.decision == "pending":
             objection = "\n".join(after.unmet)
             get_run_logger().warning("This answer does not count:\n%s", objection)
@@ -110,7 +120,7 @@ def promote(
             decision, objection = after, ""
     if decision.decision == "refused":
         return _refused(bundle, stage, decision.unmet)
-    result = record_promotion(*request, approvals, notes=notes, requested_by=requested_by, store=store)
+    result = record_promotion(*request, approvals, notes=notes, requested_by=requested_by, store=store or None)
     if result.decision != "promoted":
         return _refused(bundle, stage, result.unmet)
     approvers = tuple(approval.approver for approval in approvals)
@@ -158,18 +168,21 @@ def _request_markdown(bundle: str, stage: str, requested_by: str, notes: str, de
         f"## Promote {inline(bundle)} to {stage}",
         f"Asked for by {inline(requested_by)}{': ' + inline(notes) if notes else ''}.",
     ]
+    if decision.unmet:
+        parts += ["### Still open" if decision.decision == "pending" else "### Refused", bullets(decision.unmet)]
     if decision.checks:
         parts += ["### Evidence", checklist(decision.checks)]
-    if decision.unmet:
-        parts += ["### Open" if decision.decision == "pending" else "### Refused", bullets(decision.unmet)]
     return "\n\n".join(parts)
 
 
 def _question(request: str, statement: Statement, objection: str) -> str:
-    text = statement.canonical().decode()
-    objections = f"**The last answer does not count:**\n\n{bullets(objection.splitlines())}\n\n" if objection else ""
+    # One part a line, so that it can be read in a narrow dialog; the shell puts them together to the signed bytes.
+    text = statement.canonical().decode().replace(',"', ",'\\\n'\"")
+    objections = (
+        f"### ✗ The last answer does not count\n\n{bullets(objection.splitlines())}\n\n---\n\n" if objection else ""
+    )
     return (
-        f"{objections}{request}\n\n### What you approve\n\n```json\n{statement.model_dump_json(indent=2)}\n```\n\n"
-        f"Sign it with your key of the roster and paste the result below:\n\n"
-        f"```sh\nprintf %s '{text}' | ssh-keygen -Y sign -n {NAMESPACE} -f ~/.ssh/id_ed25519\n```"
+        f"{objections}{request}\n\n### What you approve\n\n"
+        "Exactly this statement. To sign it, run this with your key of the roster and paste what it prints below:\n\n"
+        f"```sh\nprintf %s '{text}' \\\n| ssh-keygen -Y sign -n {NAMESPACE} -f ~/.ssh/id_ed25519\n```"
     )
