@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from prefect import flow
 from pydantic import BaseModel
 
-from bundles.errors import IntegrityError
+from bundles.errors import IntegrityError, LadderError
+from flows.forms import titled
 from flows.outcome import completed, failed
 from tasks.evaluate import execute_again
 from tasks.places import data_root
@@ -24,7 +27,11 @@ class Attested(BaseModel):
     flow_run_name="execute {evaluation} again",
     description="Executes a recorded evaluation on this worker and signs the result: a second runner's word on it.",
 )
-def attest_evaluation(evaluation: str, data: str | None = None, store: str | None = None) -> Attested:
+def attest_evaluation(
+    evaluation: Annotated[str, titled("Evaluation")],
+    data: Annotated[str, titled("Tapes")] = "",
+    store: Annotated[str, titled("Store")] = "",
+) -> Attested:
     """Execute an evaluation a second time.
 
     Args:
@@ -33,7 +40,11 @@ def attest_evaluation(evaluation: str, data: str | None = None, store: str | Non
         store: Address of the store (file:///… or s3://bucket/prefix). Empty: SEQUENCE_STORE of the worker.
 
     """
-    done = execute_again(evaluation, data=data_root(data), store=store)
+    try:
+        done = execute_again(evaluation, data=data_root(data), store=store)
+    except LadderError as error:
+        stopped: Attested = failed(error)
+        return stopped
     if done.result != done.recorded:
         differs: Attested = failed(
             IntegrityError(

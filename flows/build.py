@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from prefect import flow
 
 from bundles.manifests import EdgeBundle
+from flows.forms import titled
 from flows.outcome import completed
 from tasks.build import build_wasm, compile_edge_bundle
 from tasks.publish import artifact_key, publish_markdown
@@ -18,12 +20,12 @@ from tasks.publish import artifact_key, publish_markdown
     description="Compiles a Rust algo to WASM, packs it with risk limits and configuration, registers the bundle.",
 )
 def build_bundle(
-    project: str,
-    artifact: str,
-    author: str,
-    strategy: str = "mm-pro",
-    risk_version: str = "v1",
-    store: str | None = None,
+    project: Annotated[str, titled("Project")],
+    artifact: Annotated[str, titled("Artifact")],
+    author: Annotated[str, titled("Author")],
+    strategy: Annotated[str, titled("Strategy")] = "mm-pro",
+    risk_version: Annotated[str, titled("Risk limits")] = "v1",
+    store: Annotated[str, titled("Store")] = "",
 ) -> EdgeBundle:
     """Build and register an edge bundle.
 

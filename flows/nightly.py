@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from prefect import flow
 
 from bundles.errors import LadderError
+from flows.forms import titled
 from flows.outcome import completed, failed
 from flows.replay import Judged, replay_evaluation
 from tasks.data import newest_dataset
@@ -22,11 +25,11 @@ class NightlyReplayError(LadderError):
     description="Replays every bundle at stage replay or higher on the newest day of data.",
 )
 def nightly_replay(
-    venue: str | None = None,
-    symbol: str | None = None,
-    seed: int = 42,
-    data: str | None = None,
-    store: str | None = None,
+    venue: Annotated[str, titled("Venue")] = "",
+    symbol: Annotated[str, titled("Symbol")] = "",
+    seed: Annotated[int, titled("Seed")] = 42,
+    data: Annotated[str, titled("Tapes")] = "",
+    store: Annotated[str, titled("Store")] = "",
 ) -> list[Judged]:
     """Replay what is on the ladder; a bundle whose evaluation fails falls where the policy says so.
 
@@ -42,7 +45,7 @@ def nightly_replay(
     bundles = promoted_bundles(store=store)
     if not bundles:
         return completed(judged, "No edge bundle stands at stage replay or higher")
-    dataset = newest_dataset(venue, symbol, data=data_root(data), store=store)
+    dataset = newest_dataset(venue or None, symbol or None, data=data_root(data), store=store)
     rows: list[dict[str, str]] = []
     failures: list[str] = []
     for bundle in bundles:

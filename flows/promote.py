@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from prefect import flow, get_run_logger, runtime
 from pydantic import BaseModel
@@ -21,6 +21,7 @@ from bundles.errors import LadderError, RefusedError
 from bundles.promotion import Wish
 from flows.attest import attest_evaluation
 from flows.events import What, announce
+from flows.forms import titled
 from flows.outcome import completed, failed
 from flows.question import (
     ApprovalForm,
@@ -56,15 +57,15 @@ class Promoted(BaseModel):
     description="Checks ladder and evidence, waits for runners and people's approval, and records the promotion.",
 )
 def promote(
-    bundle: str,
-    requested_by: str,
-    evaluations: Sequence[str] = (),
-    target: Literal["edge", "sor", "assignment"] = "edge",
-    stage: Literal["replay", "shadow", "sandbox", "live", "scaled"] = "replay",
-    notes: str = "",
-    break_glass: bool = False,
-    glass_hours: int | None = None,
-    store: str | None = None,
+    bundle: Annotated[str, titled("Bundle")],
+    requested_by: Annotated[str, titled("Requested by")],
+    evaluations: Annotated[Sequence[str], titled("Evaluations")] = (),
+    target: Annotated[Literal["edge", "sor", "assignment"], titled("Ladder")] = "edge",
+    stage: Annotated[Literal["replay", "shadow", "sandbox", "live", "scaled"], titled("To stage")] = "replay",
+    notes: Annotated[str, titled("Why")] = "",
+    break_glass: Annotated[bool, titled("Break the glass")] = False,
+    glass_hours: Annotated[int, titled("Hours of the broken glass")] = 0,
+    store: Annotated[str, titled("Store")] = "",
 ) -> Promoted:
     """Promote a bundle by one stage.
 
@@ -77,7 +78,7 @@ def promote(
         notes: Why; shown to the approvers and kept in the ledger. Needed when the glass is broken.
         break_glass: An emergency: skip order, evaluations and quorum. Needs a signature of the break-glass role, lasts
             for hours, and others must review it afterwards.
-        glass_hours: How long the stage lasts when the glass is broken, 1 to 24. Empty: as the policy says.
+        glass_hours: How long the stage lasts when the glass is broken, 1 to 24. 0: as the policy says.
         store: Address of the store (file:///… or s3://bucket/prefix). Empty: SEQUENCE_STORE of the worker.
 
     """
@@ -87,7 +88,7 @@ def promote(
         stage=stage,
         evaluations=tuple(evaluations),
         break_glass=break_glass,
-        glass_hours=glass_hours,
+        glass_hours=glass_hours or None,
         notes=notes,
     )
     try:
@@ -117,7 +118,7 @@ def promote(
 class _Climb:
     """One run's way from asking to the end, with the steps that it repeats."""
 
-    def __init__(self, wish: Wish, requested_by: str, store: str | None) -> None:
+    def __init__(self, wish: Wish, requested_by: str, store: str) -> None:
         self.wish, self.requested_by, self.store = wish, requested_by, store
         self.log = get_run_logger()
         self.attempted: set[str] = set()
@@ -131,6 +132,8 @@ class _Climb:
             if not progress.is_open or progress.request is None:
                 return progress
             number += 1
+            # The run's page shows the logs first, and hides the way to the question in a menu.
+            self.log.info("%s waits for an answer: on this page, menu ⋮ at the top right, Resume.", progress.request.id)
             form = ApprovalForm.with_initial_data(description=question_of(progress, checklist))
             progress = self._take(form, progress.request.id, number, progress.lapses_ns)
 
@@ -199,12 +202,12 @@ class _Climb:
         announce(what, bundle=outcome.bundle, stage=self.wish.stage, request=outcome.request, unmet=reasons, **more)
 
 
-def _evaluate_at_once(bundle: str, target: str, store: str | None) -> str:
+def _evaluate_at_once(bundle: str, target: str, store: str) -> str:
     """Start the evaluation that breaking the glass skipped; whatever comes of it, the promotion stands."""
     if target != "edge":
         return "Run the evaluations that were skipped: only edge bundles can be replayed here."
     try:
-        dataset = newest_dataset(None, None, data=data_root(None), store=store)
+        dataset = newest_dataset(None, None, data=data_root(""), store=store)
     except LadderError as error:
         return f"The evaluation that was skipped could not be started: {error}"
     state = replay_evaluation(bundle, dataset.dataset_id, store=store, return_state=True)

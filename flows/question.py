@@ -36,13 +36,15 @@ class ApprovalForm(RunInput):
     """What an approver fills in."""
 
     decision: Literal["approve", "deny", "check again"] = Field(
-        description="Approve or deny the promotion described above. Check again looks for what came in elsewhere."
+        title="Your decision",
+        description="Deny ends this request; it can be made again. Check again looks for what came in elsewhere.",
     )
-    approver: str = Field(description="Your name as the roster has it; the bundle's author cannot approve.")
-    notes: str = Field(default="", description="Why; kept in the ledger.")
+    approver: str = Field(title="Your name", description="As the roster has it. The bundle's author cannot approve.")
+    notes: str = Field(default="", title="Why", description="Kept in the ledger.")
     signature: str = Field(
         default="",
-        description="The armored SSH signature of the statement; needed where the policy asks for signed approvals.",
+        title="Signature",
+        description="All lines that the command above prints. Leave it empty where the policy takes a typed name.",
     )
 
     @classmethod
@@ -114,8 +116,12 @@ def checklist_of(progress: Progress, *, requested_by: str, notes: str) -> str:
     ]
     if statement.break_glass:
         parts.append("Order, evaluations and quorum are skipped; reviewers must look at it afterwards.")
+    if outcome.unmet:
+        parts += ["### Still missing" if progress.is_open else "### Refused", bullets(outcome.unmet)]
+    if outcome.checks or progress.executed_by:
+        parts.append("### Evidence")
     if outcome.checks:
-        parts += ["### Evidence", checklist(outcome.checks)]
+        parts.append(checklist(outcome.checks))
     if progress.executed_by:
         parts.append("\n".join(_evidence(name, runners) for name, runners in progress.executed_by.items()))
     if progress.request and progress.request.approvals:
@@ -124,8 +130,6 @@ def checklist_of(progress: Progress, *, requested_by: str, notes: str) -> str:
             for each in progress.request.approvals
         )
         parts += ["### Approved by", bullets(said)]
-    if outcome.unmet:
-        parts += ["### Still missing" if progress.is_open else "### Refused", bullets(outcome.unmet)]
     return "\n\n".join(parts)
 
 
@@ -134,35 +138,32 @@ def question_of(progress: Progress, checklist: str) -> str:
     request, statement = progress.outcome.request, progress.outcome.statement
     parts = []
     if progress.objections:
-        parts += ["**The last answer does not count:**", bullets(progress.objections)]
+        parts += ["### ✗ The last answer does not count", bullets(progress.objections), "---"]
     parts.append(checklist)
-    if progress.lapses_ns:
-        until = datetime.fromtimestamp(progress.lapses_ns / 10**9, UTC)
-        parts.append(f"The request lapses on {until:%Y-%m-%d at %H:%M} UTC.")
-    if progress.needs_people:
-        need = (
-            "A signature is needed."
-            if progress.asked and progress.asked.signed
-            else "A typed name is enough; a signature proves it."
-        )
-        parts += [
-            "### What you approve",
-            f"```json\n{statement.model_dump_json(indent=2)}\n```",
-            f"{need} In a terminal, one command signs and answers:",
-            f"```sh\nsequence approve {request}\n```",
-            "Or sign with your key of the roster, and paste the result below:",
-            f"```sh\n{_signing(statement)}\n```",
-            "To deny with a signature, sign this instead:",
-            f"```sh\n{_signing(statement.saying('deny'))}\n```",
-        ]
-    else:
+    until = datetime.fromtimestamp(progress.lapses_ns / 10**9, UTC)
+    parts.append(f"The request lapses on {until:%Y-%m-%d at %H:%M} UTC.")
+    if not progress.needs_people:
         parts.append("Nobody needs to approve any more. When the runners have come to their results, check again.")
+        return "\n\n".join(parts)
+    signed = progress.asked is not None and progress.asked.signed
+    parts += [
+        "### What you approve",
+        f"Exactly the statement below. {'A signature is needed.' if signed else 'A typed name is enough here.'} "
+        "In a terminal, one command signs and answers:",
+        f"```sh\nsequence approve {request}\n```",
+        "Or run this with your key of the roster and paste what it prints below. To deny, put deny for approve in it:",
+        f"```sh\n{signing_command(statement)}\n```",
+    ]
     return "\n\n".join(parts)
 
 
-def _signing(statement: PromotionStatement) -> str:
-    text = shlex.quote(statement.canonical().decode())
-    return f"printf %s {text} | ssh-keygen -Y sign -n {statement.namespace} -f ~/.ssh/id_ed25519"
+def signing_command(statement: PromotionStatement) -> str:
+    """Return the shell command that signs a statement.
+
+    One part a line, so that it can be read in a narrow dialog; the shell puts them together to the signed bytes.
+    """
+    text = shlex.quote(statement.canonical().decode()).replace(',"', ",'\\\n'\"")
+    return f"printf %s {text} \\\n| ssh-keygen -Y sign -n {statement.namespace} -f ~/.ssh/id_ed25519"
 
 
 def _evidence(evaluation: str, runners: tuple[str, ...]) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from prefect import flow
 from pydantic import BaseModel
 
 from evals.engine.settings import ReplaySettings
+from flows.forms import titled
 from flows.outcome import completed
 from tasks.evaluate import judge_evaluation, run_replay_evaluation
 from tasks.places import data_root
@@ -27,13 +30,13 @@ class Judged(BaseModel):
     description="Replays a bundle on recorded market data and judges it by the policy's gate.",
 )
 def replay_evaluation(
-    bundle: str,
-    dataset: str | list[str],
-    seed: int = 42,
-    force: bool = False,
-    data: str | None = None,
-    store: str | None = None,
-    settings: ReplaySettings | None = None,
+    bundle: Annotated[str, titled("Bundle")],
+    dataset: Annotated[str | list[str], titled("Dataset")],
+    seed: Annotated[int, titled("Seed")] = 42,
+    force: Annotated[bool, titled("Run again")] = False,
+    data: Annotated[str, titled("Tapes")] = "",
+    store: Annotated[str, titled("Store")] = "",
+    settings: Annotated[ReplaySettings | None, titled("Simulation")] = None,
 ) -> Judged:
     """Evaluate a bundle by replay.
 

@@ -37,7 +37,7 @@ def compile_edge_bundle(
     strategy: str,
     risk_version: str,
     author: str,
-    store: str | None,
+    store: str,
 ) -> EdgeBundle:
     """Check the module, pack it with the project's limits and configuration, and register the bundle."""
     facts = inspect_module(wasm)

@@ -14,7 +14,7 @@ from tasks.places import open_catalog
 
 
 @task(task_run_name="newest dataset", cache_policy=NO_CACHE)
-def newest_dataset(venue: str | None, symbol: str | None, *, data: Path, store: str | None) -> Dataset:
+def newest_dataset(venue: str | None, symbol: str | None, *, data: Path, store: str) -> Dataset:
     """Register and return the newest UTC day among the tapes of a venue and symbol (None: any).
 
     Raises:

@@ -25,7 +25,7 @@ def run_replay_evaluation(
     data: Path,
     seed: int,
     force: bool,
-    store: str | None,
+    store: str,
     settings: ReplaySettings | None = None,
 ) -> Evaluation:
     """Replay a bundle on datasets and record the evaluation, signed by this worker.
@@ -61,7 +61,7 @@ class Execution:
 
 
 @task(task_run_name="execute {evaluation} again", cache_policy=NO_CACHE)
-def execute_again(evaluation: str, *, data: Path, store: str | None) -> Execution:
+def execute_again(evaluation: str, *, data: Path, store: str) -> Execution:
     """Run a recorded replay again and record, signed by this worker, what came of it, be it the same or not."""
     catalog, runner = open_catalog(store), worker()
     name = catalog.resolve_evaluation(evaluation)
@@ -71,6 +71,6 @@ def execute_again(evaluation: str, *, data: Path, store: str | None) -> Executio
 
 
 @task(task_run_name="judge", cache_policy=NO_CACHE)
-def judge_evaluation(evaluation: Evaluation, *, store: str | None) -> GateResult:
+def judge_evaluation(evaluation: Evaluation, *, store: str) -> GateResult:
     """Derive the verdict from the metrics and the policy in force."""
     return judge(open_catalog(store), evaluation)

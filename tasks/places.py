@@ -1,4 +1,7 @@
-"""Where a flow finds the store and the tapes: its parameters, else the settings of the worker that runs it."""
+"""Where a flow finds the store and the tapes: its parameters, else the settings of the worker that runs it.
+
+Parameters of flows are plain texts, which Prefect's form shows as one field; an empty one says nothing.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from bundles.settings import load_settings
 from bundles.store import open_store
 
 
-def data_root(data: str | None) -> Path:
+def data_root(data: str) -> Path:
     """Return the folder of the tapes."""
     return load_settings(data=data).data_root
 
@@ -26,7 +29,7 @@ def worker() -> Runner:
     return this_runner(load_settings())
 
 
-def open_catalog(store: str | None) -> Catalog:
+def open_catalog(store: str) -> Catalog:
     """Return the catalog of a store, opened once for each address."""
     settings = load_settings(store=store)
     return _open(settings.store, settings.s3_endpoint)

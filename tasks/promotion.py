@@ -76,21 +76,21 @@ class Answer:
 
 
 @task(task_run_name="ask for {wish.stage}", cache_policy=NO_CACHE)
-def ask_for_promotion(wish: Wish, *, requested_by: str, store: str | None) -> Progress:
+def ask_for_promotion(wish: Wish, *, requested_by: str, store: str) -> Progress:
     """Open the request, or find it; promote if nothing is missing."""
     catalog = open_catalog(store)
     return _progress(catalog, ask(catalog, wish, requested_by=requested_by, now_ns=time.time_ns()))
 
 
 @task(task_run_name="check {request}", cache_policy=NO_CACHE)
-def check_request(request: str, *, store: str | None) -> Progress:
+def check_request(request: str, *, store: str) -> Progress:
     """Promote if what was missing is there now, and say how the request stands."""
     catalog = open_catalog(store)
     return _progress(catalog, complete(catalog, request, now_ns=time.time_ns()))
 
 
 @task(task_run_name="answer {request}", cache_policy=NO_CACHE)
-def answer_request(request: str, said: Answer, *, store: str | None) -> Progress:
+def answer_request(request: str, said: Answer, *, store: str) -> Progress:
     """Bring an answer to the store, which verifies it; one that does not count comes back as objections."""
     catalog, now_ns = open_catalog(store), time.time_ns()
     signature = said.signature.strip()
@@ -122,7 +122,7 @@ def _is_kept(word: Approval, progress: Progress) -> bool:
     return given in {(each.person, each.signature, each.notes) for each in kept}
 
 
-def is_request_for(request: str, wish: Wish, *, store: str | None) -> bool:
+def is_request_for(request: str, wish: Wish, *, store: str) -> bool:
     """Tell whether a request asks for what somebody wishes."""
     catalog = open_catalog(store)
     try:
@@ -142,7 +142,7 @@ def is_request_for(request: str, wish: Wish, *, store: str | None) -> bool:
 
 
 @task(task_run_name="list promoted bundles", cache_policy=NO_CACHE)
-def promoted_bundles(*, store: str | None) -> dict[str, str]:
+def promoted_bundles(*, store: str) -> dict[str, str]:
     """Return the edge bundles that stand at stage replay or higher, by id, with their stages."""
     catalog, now_ns = open_catalog(store), time.time_ns()
     stages = {

@@ -16,9 +16,9 @@ MARKS = {True: "✓", False: "✗", None: "?"}
 
 
 def checklist(checks: Iterable[Check]) -> str:
-    """Return a gate's checks as a Markdown list."""
+    """Return a gate's checks as Markdown, one a line: a list would put a second mark before each."""
     dry_run = {True: " *(dry run)*", False: ""}
-    return "\n".join(f"- **{MARKS[check.ok]}** {inline(check.text)}{dry_run[check.dry_run]}" for check in checks)
+    return "  \n".join(f"**{MARKS[check.ok]}** {inline(check.text)}{dry_run[check.dry_run]}" for check in checks)
 
 
 def bullets(lines: Iterable[str]) -> str:

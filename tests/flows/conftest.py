@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -204,12 +203,7 @@ class Run:
     """One run of the deployed flow `promote`."""
 
     id: UUID
-
-    @cached_property
-    def client(self) -> Any:
-        from prefect.client.orchestration import get_client
-
-        return get_client(sync_client=True)
+    client: Any
 
     @property
     def state(self) -> State[Any]:
@@ -257,17 +251,15 @@ class Deployed:
     """The deployed flow `promote`, and what its runs told the event stream."""
 
     deployment: UUID
+    client: Any
     told: list[dict[str, Any]] = field(default_factory=list)
 
     def start(self, ladder: Ladder, bundle: str, *evaluations: str, **parameters: Any) -> Run:
-        from prefect.client.orchestration import get_client
-
         given = {"bundle": bundle, "evaluations": list(evaluations), "requested_by": ladder.author}
-        with get_client(sync_client=True) as client:
-            run = client.create_flow_run_from_deployment(
-                self.deployment, parameters=given | {"store": ladder.store} | parameters
-            )
-        return Run(run.id)
+        run = self.client.create_flow_run_from_deployment(
+            self.deployment, parameters=given | {"store": ladder.store} | parameters
+        )
+        return Run(run.id, self.client)
 
     def events(self) -> list[str]:
         """Return what was told, in order and without the common beginning."""
@@ -291,18 +283,22 @@ def deployment(prefect_server: None) -> UUID:
 
 
 @pytest.fixture
-def deployed(deployment: UUID, monkeypatch: pytest.MonkeyPatch) -> Deployed:
+def deployed(deployment: UUID, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployed]:
     """Return the deployed flow; its events are also kept."""
+    from prefect.client.orchestration import get_client
+
     import flows.events
 
-    found, emit = Deployed(deployment), flows.events.emit_event
+    emit = flows.events.emit_event
 
     def keep(event: str, **facts: Any) -> Any:
         found.told.append({"event": event, **facts})
         return emit(event, **facts)
 
     monkeypatch.setattr(flows.events, "emit_event", keep)
-    return found
+    with get_client(sync_client=True) as client:
+        found = Deployed(deployment, client)
+        yield found
 
 
 def signed(person: Person, statement: PromotionStatement, **more: Any) -> dict[str, Any]:

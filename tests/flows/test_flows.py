@@ -52,6 +52,7 @@ def run_promotion(
 @contextmanager
 def answering(run_name: str, answers: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     from prefect.client.orchestration import get_client
+    from prefect.client.schemas.responses import SetStateStatus
 
     left, over = list(answers), threading.Event()
 
@@ -60,9 +61,13 @@ def answering(run_name: str, answers: Sequence[dict[str, Any]]) -> Iterator[list
         with get_client(sync_client=True) as client:
             while left and not over.wait(0.1):
                 for run in client.read_flow_runs():
-                    if run.name == run_name and run.state and run.state.is_paused() and run.state.id not in seen:
+                    if run.name != run_name or not run.state or not run.state.is_paused() or run.state.id in seen:
+                        continue
+                    # Until its form is there, a run that is paused already takes no answer.
+                    if client.resume_flow_run(run.id, run_input=left[0]).status == SetStateStatus.ACCEPT:
                         seen.add(run.state.id)
-                        client.resume_flow_run(run.id, run_input=left.pop(0))
+                        left.pop(0)
+                        break
 
     helper = threading.Thread(target=answer)
     helper.start()

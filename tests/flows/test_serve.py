@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -14,15 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.flows.up import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 180
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def scheduled_runs(api: str) -> list[str]:

@@ -26,5 +26,5 @@ def test_artifact_keys_are_those_that_prefect_takes(text: str) -> None:
 
 @pytest.mark.parametrize(("ok", "mark"), [(True, "✓"), (False, "✗"), (None, "?")])
 def test_a_checklist_marks_each_check_and_tells_dry_runs(ok: bool | None, mark: str) -> None:
-    assert checklist([Check("fills 3 >= 20", ok)]) == f"- **{mark}** fills 3 \\>= 20"
+    assert checklist([Check("fills 3 >= 20", ok)]) == f"**{mark}** fills 3 \\>= 20"
     assert checklist([Check("fills 3", ok, dry_run=True)]).endswith("*(dry run)*")
