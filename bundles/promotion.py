@@ -117,8 +117,7 @@ def answer(
     def draft(history: Sequence[LedgerEntry]) -> tuple[Request, Body | None]:
         state = verifier.state(history)
         request = state.request(statement.request_id)
-        known = request.approvals if decision == "approve" else ()
-        if any(each.person == approval.person and each.kind == approval.kind for each in known):
+        if decision == "approve" and _is_known(state, request, approval):
             return request, None
         problems = tuple(_answer_problems(catalog, verifier, history, request, decision, approval, now_ns))
         if problems:
@@ -132,7 +131,7 @@ def answer(
         state, decided = _decide(verifier, proposal, catalog.ledger.history(proposal.bundle), now_ns)
         why = f"denied by {approval.approver}" + (f": {approval.notes}" if approval.notes else "")
         return _outcome(proposal, state, decided, request.id, now_ns, denied=why)
-    return _complete(catalog, verifier, proposal, actor=request.requested_by, now_ns=now_ns)
+    return _complete(catalog, verifier, proposal, actor=request.requested_by, now_ns=now_ns, only=request.id)
 
 
 def complete(catalog: Catalog, request_id: str, *, now_ns: int) -> Outcome:
@@ -219,6 +218,14 @@ def _outcome(
         statement=decision.statement,
         waits_for_runners=decision.waits_for_runners,
     )
+
+
+def _is_known(state: BundleState, request: Request, approval: Approval) -> bool:
+    """Tell whether a rerun brings what is recorded, be the promotion made by now or not."""
+    made = state.promotions[-1] if state.promotions else None
+    stands = made is not None and (made.request.id, made.seq) == (request.id, state.last_move)
+    said = any(each.person == approval.person and each.kind == approval.kind for each in request.approvals)
+    return said and (not request.ended or stands)
 
 
 def _answer_problems(
