@@ -103,8 +103,8 @@ def set_roster(
 ) -> int | None:
     """Put a roster into force, with the word of ``by`` (signed with ``key``) and of others; return the entry's number.
 
-    What is in force already is not set again: then the result is None. A word in ``more`` takes the place of the word of
-    the same person.
+    What is in force already is not set again: then the result is None. A word in ``more`` takes the place of what
+    the same person says in ``by``.
 
     Raises:
         RefusedError: listing who did not sign, or why a signature does not count.

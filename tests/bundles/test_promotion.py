@@ -90,11 +90,8 @@ def climb_to_the_top(store: ObjectStore, kind: str) -> None:
         assert (outcome.decision, outcome.stage, outcome.unmet) == ("promoted", wanted, ())
         assert last_body(world).request == outcome.request
         assert world.catalog.request(outcome.request or "").policy == default_policy().digest()
-        assert kinds(world)[-2 - rule.approvals.count :] == [
-            "requested",
-            *["approved"] * rule.approvals.count,
-            "promoted",
-        ]
+        count = rule.approvals.count
+        assert kinds(world)[-2 - count :] == ["requested", *["approved"] * count, "promoted"]
     report = verify(store)
     assert (report.problems, report.unfinished) == ((), ())
 
@@ -448,7 +445,7 @@ def test_rerun_returns_the_entry_that_was_written(world: World) -> None:
     assert second.ledger_seq == first.ledger_seq
     assert (second.decision, second.stage, second.unmet) == ("promoted", "replay", ())
     other = world.evaluate("replay", number=3)
-    assert_refused(world, world.promote("replay", other), "already; the next stage is shadow", stage="replay")
+    assert_refused(world, world.promote("replay", other), "already; the next stage is shadow", at="replay")
 
 
 def test_unknown_bundle_and_nameless_request(world: World) -> None:
