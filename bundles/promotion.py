@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bundles.approvals import Approval, approval_problems
+from bundles.approvals import Approval
 from bundles.catalog import Catalog
 from bundles.debts import record_glass
 from bundles.entries import Approved, Body, Denied, LedgerEntry, Promoted, Requested
@@ -23,9 +23,8 @@ from bundles.evidence import Evaluation
 from bundles.gates import Check, GateResult, evaluate_gate
 from bundles.governance import in_force
 from bundles.grounds import verify_grounds
-from bundles.ladder import Decision, Proposal, approval_rule, decide
+from bundles.ladder import Decision, Proposal, answer_problems, decide
 from bundles.people import read_note
-from bundles.policy import Signers
 from bundles.stages import STAGES
 from bundles.state import BundleState, Request
 from bundles.statements import PromotionStatement
@@ -123,7 +122,8 @@ def answer(
         if problems:
             raise RefusedError(f"The answer of {approval.approver} to {request.id} does not count:", problems)
         body: type[Approved | Denied] = Approved if decision == "approve" else Denied
-        return request, body(request=request.id, approval=approval)
+        governance = verifier.governance().entries
+        return request, body(request=request.id, approval=approval, governance=governance)
 
     request, _ = catalog.ledger.append(proposal.bundle, actor=approval.approver, at_ns=now_ns, draft=draft)
     proposal = _proposal_of(catalog, statement, request.notes)
@@ -242,18 +242,7 @@ def _answer_problems(
         return
     proposal = _proposal_of(catalog, request.statement, request.notes)
     state, decided = _decide(verifier, proposal, history, now_ns)
-    governance = verifier.governance()
-    asked = approval_rule(governance.policy, proposal)
-    # To stop something needs no role, and is nobody's privilege; but what was signed must be this.
-    signers = asked if asked and decision == "approve" else Signers(roles=(), signed=bool(asked and asked.signed))
-    yield from approval_problems(
-        approval,
-        statement=request.statement.saying(decision),
-        roster=governance.roster,
-        author=state.author if decision == "approve" else "",
-        signers=signers,
-        at_ns=now_ns,
-    )
+    yield from answer_problems(state, request, decision, approval, verifier.governance(), now_ns)
     if decision == "deny":
         return
     if decided.decision == "refused":

@@ -181,7 +181,7 @@ class Case:
         """Open the request, let people answer, and decide."""
         statement = self.ask()
         for answer in self.answers:
-            self.add(Approved(request=statement.request_id, approval=answer(statement)))
+            self.add(Approved(request=statement.request_id, approval=answer(statement), governance=1))
         return self.look()
 
 
@@ -478,14 +478,14 @@ def test_a_request_lapses(hours: int) -> None:
     case.asked_at_ns, statement = NOW_NS, case.look().statement
     case.add(Requested(statement=statement, notes=""), at_ns=NOW_NS - hours * HOUR_NS)
     for person in (RITA, TOM):
-        case.add(Approved(request=statement.request_id, approval=person.says(statement)))
+        case.add(Approved(request=statement.request_id, approval=person.says(statement), governance=1))
     assert case.look().decision == ("promoted" if hours < 72 else "pending")
 
 
 @pytest.mark.parametrize(
     "between",
     [
-        lambda case, request: Denied(request=request, approval=RITA.says(case.look().statement)),
+        lambda case, request: Denied(request=request, approval=RITA.says(case.look().statement), governance=1),
         lambda _case, _request: Demoted(from_stage="shadow", stage="replay", notes="why"),
         lambda _case, _request: Quarantined(notes="why"),
     ],
