@@ -2,6 +2,9 @@
 
 Taking risk away needs one operator and a reason; nothing else is asked. Ending a quarantine puts risk back, so it needs
 whoever the policy names.
+
+The same words by the same person again, while nothing else moved the bundle, find the entry that is there: that is what
+a rerun after a crash does.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from bundles.debts import review_problems
 from bundles.entries import Body, Demoted, LedgerEntry, Quarantined, Released, Reviewed
 from bundles.errors import InvalidInputError, RefusedError
 from bundles.gates import evaluate_gate
-from bundles.people import read_note
+from bundles.people import read_note, same_person
 from bundles.stages import STAGES
 from bundles.state import BundleState, Glass, fold
 from bundles.statements import ReleaseStatement, ReviewStatement
@@ -26,7 +29,7 @@ from bundles.verification import Verifier
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What was recorded; ``ledger_seq`` is None where nothing had to be."""
+    """What was recorded, or found recorded; ``ledger_seq`` is None where nothing had to be."""
 
     bundle: str
     stage_before: str
@@ -52,7 +55,10 @@ def demote(catalog: Catalog, bundle: str, *, stage: str, notes: str, operator: s
             )
         return Demoted(from_stage=now, stage=stage, notes=_reason(notes))
 
-    return _change(catalog, bundle, body, operator, now_ns)
+    def is_done(state: BundleState, entry: LedgerEntry) -> bool:
+        return _is_last_move(state, entry, notes, stage)
+
+    return _change(catalog, bundle, body, operator, now_ns, is_done=is_done)
 
 
 def roll_back(catalog: Catalog, bundle: str, *, notes: str, operator: str, now_ns: int) -> Change:
@@ -70,7 +76,10 @@ def roll_back(catalog: Catalog, bundle: str, *, notes: str, operator: str, now_n
             raise RefusedError(f"Bundle {state.bundle} stands at {now}; there is no promotion to undo.")
         return Demoted(from_stage=now, stage=below[0], notes=_reason(notes))
 
-    return _change(catalog, bundle, body, operator, now_ns)
+    def is_done(state: BundleState, entry: LedgerEntry) -> bool:
+        return _is_last_move(state, entry, notes)
+
+    return _change(catalog, bundle, body, operator, now_ns, is_done=is_done)
 
 
 def quarantine(catalog: Catalog, bundle: str, *, notes: str, operator: str, now_ns: int) -> Change:
@@ -116,7 +125,11 @@ def release(
             raise RefusedError(f"Bundle {state.bundle} stays in quarantine:", problems)
         return Released(quarantine=statement.quarantine, approval=word, governance=governance.entries)
 
-    return _change(catalog, bundle, body, operator, now_ns, verifier)
+    def is_done(state: BundleState, entry: LedgerEntry) -> bool:
+        is_mine = isinstance(entry.body, Released) and entry.body.approval.notes == notes
+        return state.quarantine is None and is_mine
+
+    return _change(catalog, bundle, body, operator, now_ns, verifier, is_done=is_done)
 
 
 def review_statement(catalog: Catalog, bundle: str, verdict: Literal["ratify", "demote"]) -> ReviewStatement:
@@ -153,7 +166,16 @@ def review(
             raise RefusedError(f"The review of {reviewer} does not count:", problems)
         return Reviewed(request=statement.request, verdict=verdict, approval=word, governance=governance.entries)
 
-    return _change(catalog, bundle, body, reviewer, now_ns, verifier)
+    def is_done(state: BundleState, entry: LedgerEntry) -> bool:
+        owing = state.debts[0].promotion.request.id if state.debts else None
+        said = entry.body
+        return (
+            isinstance(said, Reviewed)
+            and (said.verdict, said.approval.notes) == (verdict, notes)
+            and owing in {None, said.request}
+        )
+
+    return _change(catalog, bundle, body, reviewer, now_ns, verifier, is_done=is_done)
 
 
 def demote_on_failure(catalog: Catalog, bundle: str, *, now_ns: int) -> Change | None:
@@ -206,18 +228,35 @@ def _change(
     operator: str,
     now_ns: int,
     verifier: Verifier | None = None,
+    *,
+    is_done: Callable[[BundleState, LedgerEntry], bool] = lambda _state, _entry: False,
 ) -> Change:
+    """Append what ``body`` makes of state and stage, unless ``is_done`` knows an entry of this operator for it."""
     if not operator.strip():
         raise InvalidInputError("Name who does it.")
     bundle_id = catalog.resolve_bundle(bundle)
 
-    def draft(history: Sequence[LedgerEntry]) -> tuple[tuple[str, str], Body | None]:
+    def draft(history: Sequence[LedgerEntry]) -> tuple[tuple[int | None, str], Body | None]:
         # Down goes even a bundle whose evidence was lost or whose record was tampered with.
         state = verifier.state(history) if verifier else fold(history)
-        return (bundle_id, state.stage_at(now_ns)), body(state, state.stage_at(now_ns))
+        mine = (each for each in reversed(history) if same_person(each.actor) == same_person(operator))
+        done = next((each.seq for each in mine if is_done(state, each)), None)
+        now = state.stage_at(now_ns)
+        return (done, now), body(state, now) if done is None else None
 
-    (_, before), seq = catalog.ledger.append(bundle_id, actor=operator, at_ns=now_ns, draft=draft)
-    return Change(bundle_id, before, catalog.ledger.state(bundle_id).stage_at(now_ns), seq)
+    (done, before), seq = catalog.ledger.append(bundle_id, actor=operator, at_ns=now_ns, draft=draft)
+    return Change(bundle_id, before, catalog.ledger.state(bundle_id).stage_at(now_ns), done or seq)
+
+
+def _is_last_move(state: BundleState, entry: LedgerEntry, notes: str, stage: str | None = None) -> bool:
+    """Tell whether an entry is the bundle's last move, down, for this reason."""
+    body = entry.body
+    return (
+        isinstance(body, Demoted)
+        and entry.seq == state.last_move
+        and body.notes == read_note(notes)
+        and stage in {None, body.stage}
+    )
 
 
 def _reason(notes: str) -> str:

@@ -114,11 +114,16 @@ def answer(
     _verify_grounds(catalog, proposal)
     verifier = Verifier(catalog)
 
+    def said(request: Request, history: Sequence[LedgerEntry]) -> Iterable[Approval]:
+        if decision == "approve":
+            return request.approvals
+        bodies = (entry.body for entry in history)
+        return (body.approval for body in bodies if isinstance(body, Denied) and body.request == request.id)
+
     def draft(history: Sequence[LedgerEntry]) -> tuple[Request, Body | None]:
         state = verifier.state(history)
         request = state.request(statement.request_id)
-        known = request.approvals if decision == "approve" else ()
-        if any(each.person == approval.person and each.kind == approval.kind for each in known):
+        if any(each.person == approval.person and each.kind == approval.kind for each in said(request, history)):
             return request, None
         problems = tuple(_answer_problems(catalog, verifier, history, request, decision, approval, now_ns))
         if problems:
