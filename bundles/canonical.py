@@ -152,7 +152,7 @@ def _is_simple(value: Any) -> bool:
     if kind is list:
         return all(map(_is_simple, value))
     if kind is int:
-        return -LARGEST_EXACT_INTEGER <= value <= LARGEST_EXACT_INTEGER
+        return bool(abs(value) <= LARGEST_EXACT_INTEGER)
     return bool(kind is float and 1e-4 <= abs(value) < 1e16 and not value.is_integer())
 
 
