@@ -114,16 +114,11 @@ def answer(
     _verify_grounds(catalog, proposal)
     verifier = Verifier(catalog)
 
-    def said(request: Request, history: Sequence[LedgerEntry]) -> Iterable[Approval]:
-        if decision == "approve":
-            return request.approvals
-        bodies = (entry.body for entry in history)
-        return (body.approval for body in bodies if isinstance(body, Denied) and body.request == request.id)
-
     def draft(history: Sequence[LedgerEntry]) -> tuple[Request, Body | None]:
         state = verifier.state(history)
         request = state.request(statement.request_id)
-        if any(each.person == approval.person and each.kind == approval.kind for each in said(request, history)):
+        known = _is_known(state, request, approval) if decision == "approve" else _is_denied(history, request, approval)
+        if known:
             return request, None
         problems = tuple(_answer_problems(catalog, verifier, history, request, decision, approval, now_ns))
         if problems:
@@ -137,7 +132,7 @@ def answer(
         state, decided = _decide(verifier, proposal, catalog.ledger.history(proposal.bundle), now_ns)
         why = f"denied by {approval.approver}" + (f": {approval.notes}" if approval.notes else "")
         return _outcome(proposal, state, decided, request.id, now_ns, denied=why)
-    return _complete(catalog, verifier, proposal, actor=request.requested_by, now_ns=now_ns)
+    return _complete(catalog, verifier, proposal, actor=request.requested_by, now_ns=now_ns, only=request.id)
 
 
 def complete(catalog: Catalog, request_id: str, *, now_ns: int) -> Outcome:
@@ -224,6 +219,21 @@ def _outcome(
         statement=decision.statement,
         waits_for_runners=decision.waits_for_runners,
     )
+
+
+def _is_known(state: BundleState, request: Request, approval: Approval) -> bool:
+    """Tell whether a rerun brings what is recorded, be the promotion made by now or not."""
+    made = state.promotions[-1] if state.promotions else None
+    stands = made is not None and (made.request.id, made.seq) == (request.id, state.last_move)
+    said = any(each.person == approval.person and each.kind == approval.kind for each in request.approvals)
+    return said and (not request.ended or stands)
+
+
+def _is_denied(history: Sequence[LedgerEntry], request: Request, approval: Approval) -> bool:
+    """Tell whether this person's denial is what ended a request."""
+    bodies = (entry.body for entry in history)
+    denials = (body for body in bodies if isinstance(body, Denied) and body.request == request.id)
+    return any(each.approval.person == approval.person for each in denials)
 
 
 def _answer_problems(
