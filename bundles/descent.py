@@ -77,7 +77,9 @@ def roll_back(catalog: Catalog, bundle: str, *, notes: str, operator: str, now_n
         return Demoted(from_stage=now, stage=below[0], notes=_reason(notes))
 
     def is_done(state: BundleState, entry: LedgerEntry) -> bool:
-        return _is_last_move(state, entry, notes)
+        last = state.promotions[-1] if state.promotions else None
+        undoes = isinstance(entry.body, Demoted) and last is not None and entry.body.from_stage == last.stage
+        return undoes and _is_last_move(state, entry, notes)
 
     return _change(catalog, bundle, body, operator, now_ns, is_done=is_done)
 
@@ -118,7 +120,7 @@ def release(
                 roster=governance.roster,
                 author=state.author,
                 signers=governance.policy.release,
-                at_ns=now_ns,
+                at_ns=max(now_ns, state.at_ns),
             )
         )
         if problems:
@@ -161,7 +163,7 @@ def review(
         glass, governance = _owing(state), verifier.governance()
         statement = _review_statement(state, glass, verdict)
         word: Approval = word_of(reviewer, statement, at_ns=now_ns, notes=notes, key=key, signature=signature)
-        problems = tuple(review_problems(state, glass, verdict, word, governance, now_ns))
+        problems = tuple(review_problems(state, glass, verdict, word, governance, max(now_ns, state.at_ns)))
         if problems:
             raise RefusedError(f"The review of {reviewer} does not count:", problems)
         return Reviewed(request=statement.request, verdict=verdict, approval=word, governance=governance.entries)
@@ -241,7 +243,7 @@ def _change(
         state = verifier.state(history) if verifier else fold(history)
         mine = (each for each in reversed(history) if same_person(each.actor) == same_person(operator))
         done = next((each.seq for each in mine if is_done(state, each)), None)
-        now = state.stage_at(now_ns)
+        now = state.stage_at(max(now_ns, state.at_ns))
         return (done, now), body(state, now) if done is None else None
 
     (done, before), seq = catalog.ledger.append(bundle_id, actor=operator, at_ns=now_ns, draft=draft)

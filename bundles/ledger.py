@@ -85,7 +85,7 @@ class Ledger:
             entry = LedgerEntry(
                 seq=len(entries) + 1,
                 ledger=name,
-                at_ns=max(at_ns, entries[-1].at_ns) if entries else at_ns,
+                at_ns=time_of_next(entries, at_ns),
                 actor=actor,
                 previous=tip,
                 body=body,
@@ -146,6 +146,11 @@ class Ledger:
                 continue
             return
         raise ConflictError(f"{head_key(name)} is too busy: {ATTEMPTS} attempts to move it lost their race. Try again.")
+
+
+def time_of_next(history: Sequence[LedgerEntry], now_ns: int) -> int:
+    """Return what an entry written now is dated: not before the last one, whatever the clock says."""
+    return max(now_ns, history[-1].at_ns) if history else now_ns
 
 
 REMEDY: Final = "Restore the ledger from a backup; promote nothing by it until `audit verify` is clean."

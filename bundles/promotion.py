@@ -24,6 +24,7 @@ from bundles.gates import Check, GateResult, evaluate_gate
 from bundles.governance import in_force
 from bundles.grounds import verify_grounds
 from bundles.ladder import Decision, Proposal, approval_rule, decide
+from bundles.ledger import time_of_next
 from bundles.people import read_note
 from bundles.policy import Signers
 from bundles.stages import STAGES
@@ -222,11 +223,11 @@ def _outcome(
 
 
 def _is_known(state: BundleState, request: Request, approval: Approval) -> bool:
-    """Tell whether a rerun brings what is recorded, be the promotion made by now or not."""
+    """Tell whether a rerun brings what is recorded, or the promotion is made: then nothing is left to approve."""
     made = state.promotions[-1] if state.promotions else None
     stands = made is not None and (made.request.id, made.seq) == (request.id, state.last_move)
     said = any(each.person == approval.person and each.kind == approval.kind for each in request.approvals)
-    return said and (not request.ended or stands)
+    return stands or (said and not request.ended)
 
 
 def _is_denied(history: Sequence[LedgerEntry], request: Request, approval: Approval) -> bool:
@@ -249,6 +250,7 @@ def _answer_problems(
         yield f"{request.id} has ended: {request.ended}; ask for the promotion again"
         return
     proposal = _proposal_of(catalog, request.statement, request.notes)
+    now_ns = time_of_next(history, now_ns)
     state, decided = _decide(verifier, proposal, history, now_ns)
     governance = verifier.governance()
     asked = approval_rule(governance.policy, proposal)
@@ -321,7 +323,8 @@ def _whole_id(catalog: Catalog, evaluation: str) -> str:
 def _decide(
     verifier: Verifier, proposal: Proposal, history: Sequence[LedgerEntry], now_ns: int
 ) -> tuple[BundleState, Decision]:
-    """Decide on a history whose every entry holds."""
+    """Decide on a history whose every entry holds, as of the time that an entry written now bears."""
+    now_ns = time_of_next(history, now_ns)
     state, governance = verifier.state(history), verifier.governance()
     decision = decide(
         proposal,

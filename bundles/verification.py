@@ -94,20 +94,35 @@ class Verifier:
         """
         if not history:
             raise NotFoundError("The bundle has no history. Register it again.")
-        name = history[0].ledger
-        done, state = self._known.get(name, ((), None))
+        had_governance = bool(self._governances)
+        problems, state = self._take(history)
+        if problems and had_governance:
+            # The history may be younger than what was read of governance: then look at that again.
+            self.forget()
+            problems, state = self._take(history)
+        if problems or state is None:
+            name = history[0].ledger
+            raise IntegrityError(
+                "\n".join([*problems, f"Restore the ledger of {name} from a backup; run `audit verify`."])
+            )
+        self._known[history[0].ledger] = (tuple(history), state)
+        return state
+
+    def forget(self) -> None:
+        """Forget everything that grows: the ledgers are read again when they are needed."""
+        self._histories.clear()
+        self._governances.clear()
+        self._known.clear()
+
+    def _take(self, history: Sequence[LedgerEntry]) -> tuple[list[str], BundleState | None]:
+        done, state = self._known.get(history[0].ledger, ((), None))
         if tuple(history[: len(done)]) != done:
             done, state = (), None
         problems: list[str] = []
         for entry in history[len(done) :]:
             problems += self._entry_problems(state, entry)
             state = next_state(state, entry)
-        if problems or state is None:
-            raise IntegrityError(
-                "\n".join([*problems, f"Restore the ledger of {name} from a backup; run `audit verify`."])
-            )
-        self._known[name] = (tuple(history), state)
-        return state
+        return problems, state
 
     def problems(self, history: Sequence[LedgerEntry]) -> list[str]:
         """List what does not hold in a history, without stopping at the first."""
@@ -137,7 +152,10 @@ class Verifier:
         return self.records(dict.fromkeys([*named, *cited, *latest]))
 
     def debts(self, bundle_id: str, governance: Governance, until_ns: int | None = None) -> tuple[str, ...]:
-        """Say which broken glasses of the same algo owe reviews, now or at some time."""
+        """Say which broken glasses of the same algo owe reviews, now or, clocks being what they are, around some time.
+
+        What others wrote at about that time may not have been there to be read.
+        """
         manifest = self._manifest(bundle_id)
         lineage = lineage_of(self._catalog, manifest) if governance.glasses else ()
         found: list[str] = []
@@ -149,11 +167,13 @@ class Verifier:
     def _open_debt(self, broken: GlassBroken, until_ns: int | None) -> Iterator[str]:
         state: BundleState | None = None
         for entry in self.history(broken.bundle):
-            if until_ns is not None and entry.at_ns > until_ns:
+            if until_ns is not None and entry.at_ns > until_ns + CLOCK_TOLERANCE_NS:
                 break
             state = next_state(state, entry)
         for glass in state.glasses if state else ():
             if state is None or glass.promotion.request.id != broken.request:
+                continue
+            if until_ns is not None and glass.promotion.at_ns >= until_ns - CLOCK_TOLERANCE_NS:
                 continue
             held = sum(self._holds(state, glass, at) for at in range(len(glass.reviews)))
             if held < glass.reviews_needed:

@@ -301,9 +301,7 @@ def sweep(bench: Bench, command: str, *, every: int) -> tuple[int, int]:
         call += every
 
 
-def dies(
-    bench: Bench, given: dict[str, bytes], wanted: dict[str, bytes], act: Step, call: int, *, after: bool
-) -> bool:
+def dies(bench: Bench, given: dict[str, bytes], wanted: dict[str, bytes], act: Step, call: int, *, after: bool) -> bool:
     store = bench.holding(given)
     crashing: Any = CrashingStore(store, call, after=after)
     try:
