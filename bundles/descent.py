@@ -18,8 +18,9 @@ from bundles.approvals import Approval, approval_problems, word_of
 from bundles.catalog import Catalog
 from bundles.debts import review_problems
 from bundles.entries import Body, Demoted, LedgerEntry, Quarantined, Released, Reviewed
-from bundles.errors import InvalidInputError, RefusedError
+from bundles.errors import IntegrityError, InvalidInputError, RefusedError
 from bundles.gates import evaluate_gate
+from bundles.ladder import standing_evidence
 from bundles.people import read_note, same_person
 from bundles.stages import STAGES
 from bundles.state import BundleState, Glass, fold
@@ -188,7 +189,7 @@ def demote_on_failure(catalog: Catalog, bundle: str, *, now_ns: int) -> Change |
     verifier = Verifier(catalog)
     bundle_id = catalog.resolve_bundle(bundle)
     state = verifier.state(catalog.ledger.history(bundle_id))
-    found = _failed_stage(verifier, state, state.stage_at(now_ns))
+    found = _failed_stage(verifier, state, now_ns)
     if found is None:
         return None
     stage, evaluation, reasons = found
@@ -207,19 +208,21 @@ def demote_on_failure(catalog: Catalog, bundle: str, *, now_ns: int) -> Change |
     return _change(catalog, bundle_id, body, "policy", now_ns, verifier)
 
 
-def _failed_stage(verifier: Verifier, state: BundleState, now: str) -> tuple[str, str, str] | None:
+def _failed_stage(verifier: Verifier, state: BundleState, now_ns: int) -> tuple[str, str, str] | None:
     """Return the lowest stage that a later failing evaluation takes away, that evaluation, and what does not hold."""
-    policy, order = verifier.governance().policy, STAGES[state.target]
+    governance, order, now = verifier.governance(), STAGES[state.target], state.stage_at(now_ns)
     for stage in order[1 : order.index(now) + 1]:
-        rule = policy.rule(state.target, stage)
-        latest = state.latest(rule.evidence) if rule else None
-        if rule is None or latest is None or not rule.demote_on_failure or latest.seq < state.last_move:
+        rule = governance.policy.rule(state.target, stage)
+        if rule is None or not rule.demote_on_failure:
             continue
-        record = verifier.records([latest.evaluation]).get(latest.evaluation)
-        gate = evaluate_gate(rule, record) if record else None
-        if gate and gate.verdict == "fail":
-            failed = (check.text for check in gate.checks if check.ok is False and not check.dry_run)
-            return stage, latest.evaluation, "; ".join(failed)
+        for latest in standing_evidence(state, rule, governance, now_ns):
+            record = verifier.records([latest.evaluation]).get(latest.evaluation)
+            if record is None or latest.seq < state.last_move:
+                continue
+            gate = evaluate_gate(rule, record)
+            if gate.verdict == "fail":
+                failed = (check.text for check in gate.checks if check.ok is False and not check.dry_run)
+                return stage, latest.evaluation, "; ".join(failed)
     return None
 
 
@@ -238,16 +241,27 @@ def _change(
         raise InvalidInputError("Name who does it.")
     bundle_id = catalog.resolve_bundle(bundle)
 
-    def draft(history: Sequence[LedgerEntry]) -> tuple[tuple[int | None, str], Body | None]:
+    def draft(history: Sequence[LedgerEntry]) -> tuple[tuple[int | None, BundleState], Body | None]:
         # Down goes even a bundle whose evidence was lost or whose record was tampered with.
         state = verifier.state(history) if verifier else fold(history)
         mine = (each for each in reversed(history) if same_person(each.actor) == same_person(operator))
         done = next((each.seq for each in mine if is_done(state, each)), None)
-        now = state.stage_at(max(now_ns, state.at_ns))
-        return (done, now), body(state, now) if done is None else None
+        return (done, state), body(state, state.stage_at(max(now_ns, state.at_ns))) if done is None else None
 
-    (done, before), seq = catalog.ledger.append(bundle_id, actor=operator, at_ns=now_ns, draft=draft)
-    return Change(bundle_id, before, catalog.ledger.state(bundle_id).stage_at(now_ns), done or seq)
+    append = catalog.ledger.append if verifier else catalog.ledger.append_regardless
+    (done, state), seq = append(bundle_id, actor=operator, at_ns=now_ns, draft=draft)
+    before = state.stage_at(max(now_ns, state.at_ns))
+    return Change(bundle_id, before, _stage_after(catalog, state, now_ns), done or seq)
+
+
+def _stage_after(catalog: Catalog, before: BundleState, now_ns: int) -> str:
+    """Return where the bundle stands now; of a ledger that does not verify, what its head was made to show."""
+    try:
+        state = catalog.ledger.state(before.bundle)
+    except IntegrityError:
+        standing = catalog.ledger.standing(before.bundle)
+        return standing.stage_at(now_ns) if standing else before.earned
+    return state.stage_at(max(now_ns, state.at_ns))
 
 
 def _is_last_move(state: BundleState, entry: LedgerEntry, notes: str, stage: str | None = None) -> bool:

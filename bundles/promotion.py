@@ -11,7 +11,7 @@ recorded twice, whoever asks.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from bundles.approvals import Approval, approval_problems
@@ -24,13 +24,13 @@ from bundles.gates import Check, GateResult, evaluate_gate
 from bundles.governance import in_force
 from bundles.grounds import verify_grounds
 from bundles.ladder import Decision, Proposal, approval_rule, decide
-from bundles.ledger import time_of_next
+from bundles.ledger import entry_key, time_of_next
 from bundles.people import read_note
 from bundles.policy import Signers
 from bundles.stages import STAGES
 from bundles.state import BundleState, Request
 from bundles.statements import PromotionStatement
-from bundles.verification import Verifier
+from bundles.verification import CLOCK_TOLERANCE_NS, Verifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,16 +324,24 @@ def _decide(
     verifier: Verifier, proposal: Proposal, history: Sequence[LedgerEntry], now_ns: int
 ) -> tuple[BundleState, Decision]:
     """Decide on a history whose every entry holds, as of the time that an entry written now bears."""
+    ahead_ns = time_of_next(history, now_ns) - now_ns
     now_ns = time_of_next(history, now_ns)
     state, governance = verifier.state(history), verifier.governance()
     decision = decide(
         proposal,
         state=state,
-        records=verifier.records_for(state, governance.policy, proposal.evaluations),
+        records=verifier.records_for(state, governance, proposal.evaluations, now_ns),
         governance=governance,
         debts=() if proposal.break_glass else verifier.debts(proposal.bundle, governance),
         now_ns=now_ns,
     )
+    if ahead_ns > CLOCK_TOLERANCE_NS and not decision.repeats:
+        last = entry_key(history[-1].ledger, history[-1].seq)
+        unmet = (
+            f"{last} is dated {ahead_ns / 3_600e9:.1f} h from now, so waiting times would be over too soon; set the "
+            "clock of this machine right, or if it is, wait",
+        )
+        decision = replace(decision, decision="refused", unmet=(*unmet, *decision.unmet))
     return state, decision
 
 

@@ -15,7 +15,11 @@ from bundles.catalog import Catalog
 from bundles.debts import is_same_algo, lineage_of, review_problems
 from bundles.entries import (
     GOVERNANCE_LEDGER,
+    Approved,
+    Attested,
     Demoted,
+    Denied,
+    Evaluated,
     GlassBroken,
     LedgerEntry,
     Promoted,
@@ -26,14 +30,15 @@ from bundles.entries import (
 from bundles.errors import IntegrityError, InvalidInputError, NotFoundError
 from bundles.evidence import Evaluation
 from bundles.governance import Governance, after, beginning
-from bundles.ladder import Proposal, decide
+from bundles.ladder import Proposal, approval_rule, decide, standing_evidence
 from bundles.ledger import entry_key
 from bundles.manifests import Bundle
-from bundles.policy import Policy
+from bundles.policy import Signers
+from bundles.signatures import BadSignatureError, signer_of
 from bundles.stages import STAGES
-from bundles.state import BundleState, Glass
+from bundles.state import BundleState, Glass, Request
 from bundles.state import after as next_state
-from bundles.statements import ReleaseStatement
+from bundles.statements import EvaluationStatement, ReleaseStatement
 
 CLOCK_TOLERANCE_NS = 600 * 10**9
 """How far the clocks of two writers may be apart before an entry looks out of date."""
@@ -143,13 +148,14 @@ class Verifier:
                 self._records.update(self._catalog.known_evaluations([name]))
         return {name: self._records[name] for name in names if name in self._records}
 
-    def records_for(self, state: BundleState, policy: Policy, named: Iterable[str]) -> dict[str, Evaluation]:
-        """Return what `ladder.decide` needs: the named, the cited, and the latest evaluation of each kind."""
+    def records_for(
+        self, state: BundleState, governance: Governance, named: Iterable[str], now_ns: int
+    ) -> dict[str, Evaluation]:
+        """Return what `ladder.decide` needs: the named, the cited, and the standing evidence of each stage."""
         cited = [name for promotion in state.promotions for name in promotion.request.statement.evaluations]
-        rules = (policy.rule(state.target, stage) for stage in STAGES[state.target])
-        kinds = {rule.evidence for rule in rules if rule}
-        latest = [found.evaluation for kind in sorted(kinds) if (found := state.latest(kind))]
-        return self.records(dict.fromkeys([*named, *cited, *latest]))
+        rules = [rule for stage in STAGES[state.target] if (rule := governance.policy.rule(state.target, stage))]
+        standing = [found.evaluation for rule in rules for found in standing_evidence(state, rule, governance, now_ns)]
+        return self.records(dict.fromkeys([*named, *cited, *standing]))
 
     def debts(self, bundle_id: str, governance: Governance, until_ns: int | None = None) -> tuple[str, ...]:
         """Say which broken glasses of the same algo owe reviews, now or, clocks being what they are, around some time.
@@ -212,6 +218,10 @@ class Verifier:
                 problems = self._reviewed(state, entry, body)
             elif isinstance(body, Demoted):
                 problems = self._demoted(state, body)
+            elif isinstance(body, Approved | Denied):
+                problems = self._answered(state, entry, body)
+            elif isinstance(body, Evaluated | Attested):
+                problems = self._executed(state, body)
             else:
                 problems = iter(())
             return [f"{where}: {problem}" for problem in problems]
@@ -229,19 +239,8 @@ class Verifier:
     def _promoted(self, state: BundleState, entry: LedgerEntry, body: Promoted) -> Iterator[str]:
         governance = self.governance(body.governance)
         yield from self._dating(entry, body.governance)
-        statement = state.request(body.request).statement
-        proposal = Proposal(
-            bundle=entry.ledger,
-            manifest=state.manifest,
-            bundle_kind=state.target,
-            target=statement.target,
-            stage=statement.stage,
-            evaluations=statement.evaluations,
-            break_glass=statement.break_glass,
-            glass_s=statement.glass_s,
-            notes=state.request(body.request).notes,
-        )
-        records = self.records_for(state, governance.policy, proposal.evaluations)
+        proposal = _proposal_of(state, state.request(body.request))
+        records = self.records_for(state, governance, proposal.evaluations, entry.at_ns)
         debts = () if proposal.break_glass else self.debts(entry.ledger, governance, entry.at_ns)
         decision = decide(
             proposal, state=state, records=records, governance=governance, debts=debts, now_ns=entry.at_ns
@@ -257,6 +256,50 @@ class Verifier:
             (glass.bundle, glass.request) for glass in governance.glasses
         }:
             yield "the glass was broken, but the governance ledger does not know of it"
+
+    def _answered(self, state: BundleState, entry: LedgerEntry, body: Approved | Denied) -> Iterator[str]:
+        """Say why an answer could not be recorded under any policy and roster that were in force at about its time."""
+        request = state.request(body.request)
+        is_denial = isinstance(body, Denied)
+        problems: list[str] = []
+        for governance in self._governances_around(entry.at_ns):
+            asked = approval_rule(governance.policy, _proposal_of(state, request))
+            signers = Signers(roles=(), signed=bool(asked and asked.signed)) if is_denial or asked is None else asked
+            problems = list(
+                approval_problems(
+                    body.approval,
+                    statement=request.statement.saying("deny" if is_denial else "approve"),
+                    roster=governance.roster,
+                    author="" if is_denial else state.author,
+                    signers=signers,
+                    at_ns=entry.at_ns,
+                )
+            )
+            if not problems:
+                return
+        yield from problems
+
+    def _governances_around(self, at_ns: int) -> Iterator[Governance]:
+        self.governance()
+        begins = (None, *self._governance_times)
+        ends = (*self._governance_times, None)
+        for governance, begin_ns, end_ns in zip(self._governances, begins, ends, strict=True):
+            has_begun = begin_ns is None or begin_ns <= at_ns + CLOCK_TOLERANCE_NS
+            has_not_ended = end_ns is None or end_ns >= at_ns - CLOCK_TOLERANCE_NS
+            if has_begun and has_not_ended:
+                yield governance
+
+    @staticmethod
+    def _executed(state: BundleState, body: Evaluated | Attested) -> Iterator[str]:
+        """Say so if a signature is not of this; whether its key counts is asked where somebody rests on it."""
+        statement = EvaluationStatement(
+            bundle=state.manifest, evaluation=body.evaluation, record=body.record, result=body.result
+        )
+        try:
+            if body.signature:
+                signer_of(statement.canonical(), body.signature, statement.namespace)
+        except BadSignatureError as error:
+            yield f"the signature of the runner is not of this record: {error}"
 
     def _released(self, state: BundleState, entry: LedgerEntry, body: Released) -> Iterator[str]:
         governance = self.governance(body.governance)
@@ -296,3 +339,18 @@ class Verifier:
     def _changes_rules(self, seq: int) -> bool:
         before, after_it = self._governances[seq - 1], self._governances[seq]
         return (before.policy, before.roster) != (after_it.policy, after_it.roster)
+
+
+def _proposal_of(state: BundleState, request: Request) -> Proposal:
+    statement = request.statement
+    return Proposal(
+        bundle=state.bundle,
+        manifest=state.manifest,
+        bundle_kind=state.target,
+        target=statement.target,
+        stage=statement.stage,
+        evaluations=statement.evaluations,
+        break_glass=statement.break_glass,
+        glass_s=statement.glass_s,
+        notes=request.notes,
+    )
