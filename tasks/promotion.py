@@ -14,7 +14,7 @@ from bundles.approvals import Approval, word_of
 from bundles.catalog import Catalog
 from bundles.errors import InvalidInputError, NotFoundError, RefusedError
 from bundles.governance import Governance
-from bundles.ladder import Proposal, approval_rule
+from bundles.ladder import approval_rule
 from bundles.manifests import EdgeBundle
 from bundles.people import same_person
 from bundles.policy import ApprovalRule
@@ -163,18 +163,7 @@ def _progress(catalog: Catalog, outcome: Outcome) -> Progress:
     return Progress(
         outcome=_unless_void(outcome, request),
         request=request,
-        asked=approval_rule(
-            governance.policy,
-            Proposal(
-                bundle=outcome.bundle,
-                manifest=statement.bundle,
-                bundle_kind=statement.target,
-                target=statement.target,
-                stage=statement.stage,
-                evaluations=statement.evaluations,
-                break_glass=statement.break_glass,
-            ),
-        ),
+        asked=approval_rule(governance.policy, statement.target, statement),
         executed_by={
             name: tuple(dict.fromkeys(each.runner for each in state.executions_of(name)))
             for name in statement.evaluations
