@@ -12,12 +12,13 @@ if TYPE_CHECKING:
 
 
 def resume_waiting_runs(
-    request_id: str, *, decision: Literal["approve", "deny"], approver: str, notes: str, signature: str
+    request_id: str, *, decision: Literal["approve", "deny", "check again"], approver: str, notes: str, signature: str
 ) -> int:
-    """Resume the suspended and paused runs of `promote` that wait on a request; return how many there were.
+    """Resume the suspended and paused runs of `promote` that wait on a request; return how many took the answer.
 
-    The runs bring the answer to the store, where it counts once, and look what has become of the request. Without an
-    address of Prefect's API (PREFECT_API_URL, or prefect_api_url in config.toml) nothing can wait.
+    The runs bring it to the store, where it counts once, and look what has become of the request; with "check again"
+    (after a runner's word, say) they only look. Without an address of Prefect's API (PREFECT_API_URL, or
+    prefect_api_url in config.toml) nothing can wait.
     """
     known = load_settings().prefect_api_url
     if known:

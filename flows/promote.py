@@ -18,6 +18,7 @@ from prefect import flow, get_run_logger, runtime
 from pydantic import BaseModel
 
 from bundles.errors import LadderError, RefusedError
+from bundles.people import same_person
 from bundles.promotion import Wish
 from flows.attest import attest_evaluation
 from flows.events import What, announce
@@ -167,7 +168,7 @@ class _Climb:
         if progress.objections:
             return self._turned_down(progress, progress.objections, key)
         if said.decision == "approve":
-            self._announce("approved", progress, occasion=key, person=said.approver)
+            self._announce("approved", progress, occasion=same_person(said.approver), person=said.approver)
         return progress
 
     def _turned_down(self, progress: Progress, objections: tuple[str, ...], key: str) -> Progress:

@@ -118,6 +118,9 @@ def checklist_of(progress: Progress, *, requested_by: str, notes: str) -> str:
         parts.append("Order, evaluations and quorum are skipped; reviewers must look at it afterwards.")
     if outcome.unmet:
         parts += ["### Still missing" if progress.is_open else "### Refused", bullets(outcome.unmet)]
+    if outcome.waits_for_runners:
+        commands = "\n".join(f"sequence eval verify {name} --attest" for name in outcome.waits_for_runners)
+        parts.append(f"On a machine that is another runner of the roster, run:\n\n```sh\n{commands}\n```")
     if outcome.checks or progress.executed_by:
         parts.append("### Evidence")
     if outcome.checks:

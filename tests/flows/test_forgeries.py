@@ -14,7 +14,7 @@ from bundles.catalog import blob_key
 from bundles.evidence import Evaluation
 from bundles.runners import Runner
 from bundles.statements import PromotionStatement, Statement
-from tests.bundles.conftest import AUTHOR, FIRST, RITA, STRANGER, TOM, UNLISTED, Person, roster_of
+from tests.bundles.conftest import AUTHOR, FIRST, OTTO, RITA, STRANGER, TOM, UNLISTED, Person, roster_of
 from tests.flows.conftest import PEOPLE, Deployed, Ladder, Run, signed, strict_policy
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -40,7 +40,19 @@ def waiting(ladder: Ladder, deployed: Deployed) -> Iterator[tuple[str, Run, Prom
 Waiting = tuple[str, Run, PromotionStatement]
 
 
-def test_answers_that_do_not_count_ask_again_and_are_told(
+def turned_down(ladder: Ladder, deployed: Deployed, waiting: Waiting, forged: list[tuple[str, dict[str, Any]]]) -> None:
+    """Send answers that do not count; each is asked again, with the reason, and told."""
+    bundle, run, _ = waiting
+    for number, (reason, form) in enumerate(forged, start=1):
+        assert run.answer(**form) == "Suspended"
+        assert reason in run.question(), form
+        assert reason in deployed.told[-1]["payload"]["unmet"][0]
+        assert deployed.events().count("answer-refused") == number
+    assert len({str(each["id"]) for each in deployed.told}) == len(deployed.told), "each attempt is an event of its own"
+    assert not ladder.state(bundle).requests[0].approvals
+
+
+def test_approvals_by_the_author_of_other_things_and_said_twice_do_not_count(
     ladder: Ladder, deployed: Deployed, waiting: Waiting, caplog: pytest.LogCaptureFixture
 ) -> None:
     bundle, run, statement = waiting
@@ -49,31 +61,36 @@ def test_answers_that_do_not_count_ask_again_and_are_told(
     elsewhere.go()
     forged: list[tuple[str, dict[str, Any]]] = [
         ("typed, the policy asks for a signature", {"decision": "approve", "approver": RITA.name}),
-        ("cannot be the name of a person", {"decision": "approve", "approver": ""}),
         ("is the author of the bundle", signed(AUTHOR, statement)),
-        ("is the author of the bundle", signed(AUTHOR, statement, approver=" AUTHOR@Example.com ")),
-        ("has no key in the roster", signed(STRANGER, statement)),
-        ("is in the roster under another name", signed(TOM, statement, approver=RITA.name)),
-        ("does not verify", {**signed(RITA, statement), "signature": "-----BEGIN SSH SIGNATURE-----\nAAAA"}),
-        # Approvals of other things, all by the right person with the right key.
+        # Of other things, all by the right person with the right key.
         ("does not verify", signed(RITA, ladder.asked(other))),
         ("does not verify", signed(RITA, statement.model_copy(update={"stage": "live"}))),
         ("does not verify", signed(RITA, statement.model_copy(update={"policy": digest_of(b"lenient")}))),
-        ("does not verify", signed(RITA, statement.model_copy(update={"entry": statement.entry - 1}))),
-        ("does not verify", signed(RITA, statement, decision="deny") | {"decision": "approve"}),
     ]
-    for number, (reason, form) in enumerate(forged, start=1):
-        assert run.answer(**form) == "Suspended"
-        assert reason in run.question(), form
-        assert reason in deployed.told[-1]["payload"]["unmet"][0]
-        assert deployed.events().count("answer-refused") == number
+    turned_down(ladder, deployed, waiting, forged)
     assert caplog.text.count("does not count") == len(forged)
-    assert not ladder.state(bundle).requests[0].approvals
     assert run.answer(**signed(RITA, statement)) == "Suspended"
     assert run.answer(**signed(RITA, statement, approver="Rita@EXAMPLE.com", notes="me too")) == "Suspended"
     assert "counts once" in deployed.objections()
     assert "1 of 2 signed approvals" in run.question()
-    assert len({str(each["id"]) for each in deployed.told}) == len(deployed.told), "each attempt is an event of its own"
+
+
+@pytest.mark.long
+def test_more_answers_that_do_not_count(ladder: Ladder, deployed: Deployed, waiting: Waiting) -> None:
+    _, _, statement = waiting
+    forged: list[tuple[str, dict[str, Any]]] = [
+        ("cannot be the name of a person", {"decision": "approve", "approver": ""}),
+        ("which can change how a record looks", signed(RITA, statement, notes="\u202eon")),
+        ("is the author of the bundle", signed(AUTHOR, statement, approver=" AUTHOR@Example.com ")),
+        ("has no key in the roster", signed(STRANGER, statement)),
+        ("is in the roster under another name", signed(TOM, statement, approver=RITA.name)),
+        ("does not verify", {**signed(RITA, statement), "signature": "-----BEGIN SSH SIGNATURE-----\nAAAA"}),
+        ("does not verify", {**signed(RITA, statement), "signature": "\ud800"}),
+        ("does not verify", signed(RITA, statement.model_copy(update={"entry": statement.entry - 1}))),
+        ("does not verify", signed(RITA, statement, decision="deny") | {"decision": "approve"}),
+        ("holds none of the roles", signed(OTTO, statement)),
+    ]
+    turned_down(ladder, deployed, waiting, forged)
 
 
 def test_run_input_that_no_form_gives_is_turned_down(deployed: Deployed, waiting: Waiting) -> None:
@@ -82,7 +99,7 @@ def test_run_input_that_no_form_gives_is_turned_down(deployed: Deployed, waiting
     for form in (good | {"stage": "live"}, good | {"signature": 7}, good | {"decision": "force"}, {}):
         assert run.resume(**form) == "REJECT"
     # Past the form: straight into where answers are kept, and the run is sent on its way.
-    for value in (good | {"promoted": True}, good | {"approver": ["rita"]}, [good], "approve", None):
+    for value in (good | {"promoted": True}, good | {"approver": ["rita"]}, [good]):
         response = run.state.state_details.run_input_keyset["response"]
         run.client.create_flow_run_input(run.id, response, json.dumps(value))
         run.force("Scheduled")
@@ -126,7 +143,7 @@ def test_an_edited_record_stops_the_run(ladder: Ladder, deployed: Deployed, wait
     path = ladder.folder / "store" / blob_key(entry.record)
     content = path.read_bytes()
     path.chmod(0o600)
-    path.write_bytes(content.replace(b'"net_pnl_1e9":12340000000', b'"net_pnl_1e9":92340000000'))
+    path.write_bytes(content.replace(b"12340000000", b"92340000000"))
     assert path.read_bytes() != content
     assert run.answer(**signed(TOM, statement)) == "Failed"
     assert "were changed" in (run.state.message or "")
