@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -118,6 +118,8 @@ class Ladder:
         self.folder = folder
         self.store = f"file://{folder / 'store'}"
         self.catalog = Catalog(open_store(self.store))
+        # The stores of other tests hold other bundles, and so other requests: the runs of all wait on one server.
+        self.artifact = f"art_{uuid4().hex}"
 
     def govern(self, policy: Policy | None = None, **people: tuple[str, ...]) -> Ladder:
         """Put the roster of all people (changed by ``people``) and, if given, a policy into force."""
@@ -135,11 +137,11 @@ class Ladder:
 
     def bundle(self, *, levels: int = 1) -> str:
         """Register a bundle; another number of levels makes another bundle."""
-        self.catalog.register_artifact("art_sample", {"notes.md": b"sample"})
+        self.catalog.register_artifact(self.artifact, {"notes.md": b"sample"})
         manifest = compile_edge(
             WASM_PREAMBLE,
             sdk_abi="0.4.0",
-            artifact="art_sample",
+            artifact=self.artifact,
             risk_limits=MmRiskLimits(),
             config=MmConfig(num_levels=levels),
         )

@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from bundles.catalog import Catalog
+from bundles.governance import in_force
+from bundles.store import open_store
 from bundles.toolchain import ToolchainMissingError, find_toolchain
+from sequence.demo import APPROVER, RUNNER
 
 
 def test_one_algo_reaches_replay_and_the_reckless_one_is_refused(tmp_path: Path) -> None:
@@ -42,5 +46,11 @@ def test_one_algo_reaches_replay_and_the_reckless_one_is_refused(tmp_path: Path)
     for algo, bundle, _verdict, _stage in table:
         report = (tmp_path / "demo-out" / f"{algo}.html").read_text(encoding="utf-8")
         assert bundle in report
+    catalog = Catalog(open_store(f"file://{tmp_path}/demo-out/store"))
+    state = catalog.ledger.state(table[0][1])
+    assert [(each.runner, bool(each.signature)) for each in state.evaluated] == [(RUNNER, True)]
+    (promoted,) = state.promotions
+    assert [(each.approver, each.kind) for each in promoted.request.approvals] == [(APPROVER, "signed")]
+    assert in_force(catalog).is_governed
     verify = [sys.executable, "-m", "sequence", "audit", "verify", "--store", f"file://{tmp_path}/demo-out/store"]
     assert subprocess.run(verify, check=False).returncode == 0
