@@ -109,10 +109,10 @@ def checklist_of(progress: Progress, *, requested_by: str, notes: str) -> str:
     outcome, statement = progress.outcome, progress.outcome.statement
     hours = f" for {(statement.glass_s or 0) // 3_600} h" if statement.break_glass else ""
     what = "BREAK THE GLASS:" if statement.break_glass else "Promote"
-    about = f", request {outcome.request}" if outcome.request else ""
+    asked = f"{outcome.request}, asked" if outcome.request else "Asked"
     parts = [
         f"## {what} {inline(outcome.bundle)} to {inline(statement.stage)}{hours}",
-        f"Asked for by {inline(requested_by)}{': ' + inline(notes) if notes else ''}{about}.",
+        f"{asked} for by {inline(requested_by)}{': ' + inline(notes) if notes else ''}",
     ]
     if statement.break_glass:
         parts.append("Order, evaluations and quorum are skipped; reviewers must look at it afterwards.")

@@ -12,6 +12,7 @@ from prefect.cache_policies import NO_CACHE
 
 from bundles.approvals import Approval, word_of
 from bundles.catalog import Catalog
+from bundles.entries import Denied
 from bundles.errors import InvalidInputError, NotFoundError, RefusedError
 from bundles.governance import Governance
 from bundles.ladder import approval_rule
@@ -39,6 +40,8 @@ class Progress:
     """By evaluation, the runners that came to its result."""
     for_this_worker: tuple[str, ...] = ()
     """Evaluations that another runner must execute, which this worker may do."""
+    denial: Approval | None = None
+    """The word that ended the request."""
     objections: tuple[str, ...] = ()
     """Why the last answer does not count."""
 
@@ -51,11 +54,6 @@ class Progress:
     def needs_people(self) -> bool:
         """Tell whether approvals are missing, not only runners."""
         return self.is_open and len(self.outcome.unmet) > len(self.outcome.waits_for_runners)
-
-    @property
-    def is_denied(self) -> bool:
-        """Tell whether a person's word ended the request."""
-        return self.request is not None and self.request.ended.startswith("denied")
 
     @property
     def lapses_ns(self) -> int:
@@ -95,6 +93,7 @@ def answer_request(request: str, said: Answer, *, store: str) -> Progress:
     catalog, now_ns = open_catalog(store), time.time_ns()
     signature = said.signature.strip()
     word: Approval | None = None
+    outcome: Outcome | None = None
     objections: tuple[str, ...] = ()
     try:
         word = word_of(
@@ -104,13 +103,13 @@ def answer_request(request: str, said: Answer, *, store: str) -> Progress:
             notes=said.notes,
             signature=f"{signature}\n" if signature else "",
         )
-        answer(catalog, request, said.decision, word, now_ns=now_ns)
+        outcome = answer(catalog, request, said.decision, word, now_ns=now_ns)
     except RefusedError as error:
         objections = error.unmet or (str(error),)
     except InvalidInputError as error:
         objections = (str(error),)
-    progress = _progress(catalog, complete(catalog, request, now_ns=now_ns))
-    if word and not objections and said.decision == "approve" and not _is_kept(word, progress):
+    progress = _progress(catalog, outcome or complete(catalog, request, now_ns=now_ns))
+    if word and outcome and said.decision == "approve" and not _is_kept(word, progress):
         objections = (f"{word.approver} has approved {request} already and counts once; ask somebody else",)
     return replace(progress, objections=objections)
 
@@ -157,11 +156,15 @@ def _progress(catalog: Catalog, outcome: Outcome) -> Progress:
     if outcome.request is None:
         return Progress(outcome)
     verifier = Verifier(catalog)
-    governance, state = verifier.governance(), verifier.state(catalog.ledger.history(outcome.bundle))
+    history = catalog.ledger.history(outcome.bundle)
+    governance, state = verifier.governance(), verifier.state(history)
     request = state.request(outcome.request)
     statement = request.statement
+    denials = (entry.body for entry in history if isinstance(entry.body, Denied))
+    denial = next((each.approval for each in denials if each.request == request.id), None)
     return Progress(
-        outcome=_unless_void(outcome, request),
+        outcome=_unless_over(outcome, request, denial),
+        denial=denial,
         request=request,
         asked=approval_rule(governance.policy, statement.target, statement),
         executed_by={
@@ -174,8 +177,11 @@ def _progress(catalog: Catalog, outcome: Outcome) -> Progress:
     )
 
 
-def _unless_void(outcome: Outcome, request: Request) -> Outcome:
+def _unless_over(outcome: Outcome, request: Request, denial: Approval | None) -> Outcome:
     """Return a refusal in place of waiting for a request that no answer can complete any more."""
+    if denial:
+        why = f"{request.id} was denied by {denial.approver}{': ' + denial.notes if denial.notes else ''}"
+        return replace(outcome, decision="refused", unmet=(why,))
     if outcome.decision != "pending" or (not request.ended and outcome.statement.request_id == request.id):
         return outcome
     why = request.ended or "void: its time is over, or evidence, verdict or policy changed since it was opened"

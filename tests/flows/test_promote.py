@@ -116,7 +116,7 @@ def test_a_denial_that_counts_ends_the_run_and_one_that_does_not_asks_again(ladd
     yes = RITA.sign(statement.canonical())
     assert run.answer(decision="deny", approver=RITA.name, signature=yes) == "Suspended", "her yes is not a no"
     assert run.answer(**signed(RITA, statement, decision="deny", notes="too wild")) == "Denied"
-    assert f"denied by {RITA.name}" in (run.state.message or "")
+    assert f"denied by {RITA.name}: too wild" in (run.state.message or "")
     assert deployed.events() == ["requested", "answer-refused", "answer-refused", "denied"]
     assert ladder.stage(bundle) == "research"
 
@@ -126,9 +126,10 @@ def test_a_denial_elsewhere_ends_the_run_and_opens_no_other_request(ladder: Ladd
     run = deployed.start(ladder, bundle, ladder.evaluated(bundle).eval_id)
     run.go()
     statement = ladder.asked(bundle)
-    word = Person("anyone").says(statement.saying("deny"), signed=False)
+    word = Person("anyone").says(statement.saying("deny"), signed=False, notes="not today")
     answer(ladder.catalog, statement.request_id, "deny", word, now_ns=time.time_ns())
     assert run.answer(decision="check again", approver="me") == "Denied"
+    assert "not today" in (run.state.message or "")
     assert len(ladder.state(bundle).requests) == 1
 
 
