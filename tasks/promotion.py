@@ -109,16 +109,21 @@ def answer_request(request: str, said: Answer, *, store: str) -> Progress:
     except InvalidInputError as error:
         objections = (str(error),)
     progress = _progress(catalog, outcome or complete(catalog, request, now_ns=now_ns))
-    if word and outcome and said.decision == "approve" and not _is_kept(word, progress):
+    if word and _is_kept(word, said.decision, progress):
+        objections = ()  # now, or before a crash, or by an answer given elsewhere
+    elif word and outcome:
         objections = (f"{word.approver} has approved {request} already and counts once; ask somebody else",)
     return replace(progress, objections=objections)
 
 
-def _is_kept(word: Approval, progress: Progress) -> bool:
-    """Tell whether the store has this very word, be it from now or from an answer given elsewhere."""
-    given = (word.person, word.signature, word.notes)
-    kept = progress.request.approvals if progress.request else ()
-    return given in {(each.person, each.signature, each.notes) for each in kept}
+def _is_kept(word: Approval, decision: str, progress: Progress) -> bool:
+    """Tell whether the store has this very word."""
+    approvals = progress.request.approvals if progress.request else ()
+    kept = approvals if decision == "approve" else (progress.denial,) if progress.denial else ()
+    return any(
+        (word.person, word.signature.strip(), word.notes) == (each.person, each.signature.strip(), each.notes)
+        for each in kept
+    )
 
 
 def is_request_for(request: str, wish: Wish, *, store: str) -> bool:

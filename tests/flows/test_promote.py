@@ -128,7 +128,9 @@ def test_a_denial_elsewhere_ends_the_run_and_opens_no_other_request(ladder: Ladd
     statement = ladder.asked(bundle)
     word = Person("anyone").says(statement.saying("deny"), signed=False, notes="not today")
     answer(ladder.catalog, statement.request_id, "deny", word, now_ns=time.time_ns())
-    assert run.answer(decision="check again", approver="me") == "Denied"
+    form = {"decision": "deny", "approver": "anyone", "notes": "not today"}
+    assert run.answer(**form) == "Denied", "as a terminal that recorded it wakes the run"
+    assert deployed.events() == ["requested", "denied"]
     assert "not today" in (run.state.message or "")
     assert len(ladder.state(bundle).requests) == 1
 
