@@ -235,7 +235,7 @@ def _evaluate(
         data_root=session.settings.data_root,
         settings=settings,
         seed=seed,
-        runner=session.settings.user,
+        runner=session.runner,
         now_ns=time.time_ns(),
         force=force,
         progress=session.progress,
