@@ -146,8 +146,8 @@ class Asked:
             f"  Expires: in {lasting(self.expires_ns - self.now_ns)}",
             f"  Approvals: {len(self.given)}/{needed}{given}",
         ]
-        if self.missing_roles:
-            said.append(f"  Missing: {', '.join(self.missing_roles)}")
+        if self.missing_roles or len(self.given) < needed:
+            said.append(f"  Missing: {', '.join(self.missing_roles) or f'anyone but {self.state.author}'}")
         said += [f"  Missing runners: {name}" for name in decision.waits_for_runners]
         if self.status == "blocked":
             said += [f"  Blocked: {condition}" for condition in decision.unmet]

@@ -18,4 +18,4 @@ def lasting(span_ns: int) -> str:
     hours = max(span_ns, 0) / HOUR_NS
     if hours < 1:
         return f"{max(round(hours * 60), 1)} min"
-    return f"{hours:.1f} h" if hours < 72 else f"{hours / 24:.0f} d"
+    return f"{hours:.1f}".removesuffix(".0") + " h" if hours <= 72 else f"{hours / 24:.0f} d"
