@@ -21,6 +21,9 @@ GOVERNANCE_LEDGER = "governance"
 
 CHECKPOINT_LEDGER = "checkpoints"
 
+GovernanceEntries = Annotated[int, Field(ge=0, lt=2**31)]
+"""How many entries the governance ledger had: under which policy and roster something was decided."""
+
 
 class Registered(Part):
     """A bundle came into being; the entry's actor is its author. What lists show is repeated from the manifest."""
@@ -67,6 +70,7 @@ class Approved(Part):
     kind: Literal["approved"] = "approved"
     request: str
     approval: Approval
+    governance: GovernanceEntries
 
 
 class Denied(Part):
@@ -75,16 +79,17 @@ class Denied(Part):
     kind: Literal["denied"] = "denied"
     request: str
     approval: Approval
+    governance: GovernanceEntries
 
 
 class Promoted(Part):
-    """The bundle moved up on a request; ``governance`` is how many entries the governance ledger had."""
+    """The bundle moved up on a request."""
 
     kind: Literal["promoted"] = "promoted"
     request: str
     from_stage: str
     stage: str
-    governance: Annotated[int, Field(ge=0)]
+    governance: GovernanceEntries
     reviews: Annotated[int, Field(ge=0)] = 0
     """How many must review this promotion afterwards; above zero only where the glass was broken."""
 
@@ -112,7 +117,7 @@ class Released(Part):
     kind: Literal["released"] = "released"
     quarantine: EntryNumber
     approval: Approval
-    governance: Annotated[int, Field(ge=0)]
+    governance: GovernanceEntries
 
 
 class Reviewed(Part):
@@ -122,7 +127,7 @@ class Reviewed(Part):
     request: str
     verdict: Literal["ratify", "demote"]
     approval: Approval
-    governance: Annotated[int, Field(ge=0)]
+    governance: GovernanceEntries
 
 
 class PolicySet(Part):

@@ -103,7 +103,8 @@ def set_roster(
 ) -> int | None:
     """Put a roster into force, with the word of ``by`` (signed with ``key``) and of others; return the entry's number.
 
-    What is in force already is not set again: then the result is None.
+    What is in force already is not set again: then the result is None. A word in ``more`` takes the place of what
+    the same person says in ``by``.
 
     Raises:
         RefusedError: listing who did not sign, or why a signature does not count.
@@ -126,7 +127,8 @@ def _set(
         if history and known == document:
             return None, None
         statement = _statement(document, len(history) + 1)
-        approvals = (word_of(by, statement, at_ns=now_ns, key=key), *more)
+        words = {each.person: each for each in (word_of(by, statement, at_ns=now_ns, key=key), *more)}
+        approvals = tuple(words.values())
         following = (
             replace(before, policy=document) if isinstance(document, Policy) else replace(before, roster=document)
         )

@@ -32,19 +32,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from bundles.approvals import approval_problems, signature_problem
+from bundles.approvals import Approval, approval_problems, signature_problem
 from bundles.canonical import Digest, Document, Part
 from bundles.evidence import Evaluation
 from bundles.gates import Check, GateResult, evaluate_gate
 from bundles.governance import Governance
 from bundles.people import same_person
-from bundles.policy import ApprovalRule, Policy, StageRule
+from bundles.policy import ApprovalRule, Policy, Signers, StageRule
 from bundles.runners import is_listed
 from bundles.stages import STAGES
 from bundles.state import BundleState, Execution, RecordedPromotion, Request
 from bundles.statements import EvaluationStatement, PromotionStatement
 
-__all__ = ["STAGES", "Decision", "Proposal", "approval_rule", "decide"]
+__all__ = ["STAGES", "Decision", "Proposal", "answer_problems", "approval_rule", "decide"]
 
 _HOUR_NS = 3_600 * 10**9
 _DAY_NS = 24 * _HOUR_NS
@@ -112,7 +112,7 @@ def decide(
     policy = governance.policy
     rule = policy.rule(proposal.bundle_kind, proposal.stage)
     statement = _statement(proposal, records, policy, entry=state.entries + 1)
-    asked = approval_rule(policy, proposal)
+    asked = approval_rule(policy, proposal.bundle_kind, proposal)
     request = _open_request(state, statement, asked, now_ns)
     if request:
         statement = request.statement
@@ -151,12 +151,35 @@ def decide(
     )
 
 
-def approval_rule(policy: Policy, proposal: Proposal) -> ApprovalRule | None:
-    """Return whose approval a proposal needs; None where the ladder has no such stage."""
-    if proposal.break_glass:
+def approval_rule(policy: Policy, target: str, asked: Proposal | PromotionStatement) -> ApprovalRule | None:
+    """Return whose approval a move on a ladder needs; None where the ladder has no such stage."""
+    if asked.break_glass:
         return ApprovalRule(count=1, roles=policy.break_glass.roles, signed=policy.break_glass.signed)
-    rule = policy.rule(proposal.bundle_kind, proposal.stage)
+    rule = policy.rule(target, asked.stage)
     return rule.approvals if rule else None
+
+
+def answer_problems(
+    state: BundleState,
+    request: Request,
+    decision: Literal["approve", "deny"],
+    approval: Approval,
+    governance: Governance,
+    at_ns: int,
+) -> Iterator[str]:
+    """Say everything that keeps somebody's answer to a request from counting; nothing if it does."""
+    asked = approval_rule(governance.policy, state.target, request.statement)
+    if asked is None:
+        return
+    # To stop something needs no role, and is nobody's privilege; but what was signed must be this.
+    yield from approval_problems(
+        approval,
+        statement=request.statement.saying(decision),
+        roster=governance.roster,
+        author=state.author if decision == "approve" else "",
+        signers=asked if decision == "approve" else Signers(roles=(), signed=asked.signed),
+        at_ns=at_ns,
+    )
 
 
 def _statement(proposal: Proposal, records: Mapping[str, Evaluation], policy: Policy, entry: int) -> PromotionStatement:
@@ -480,17 +503,8 @@ def _missing_approvals(
         return
     people: dict[str, frozenset[str]] = {}
     void: list[str] = []
-    for statement, approval in ((request.statement, each) for each in request.approvals) if request else ():
-        problems = list(
-            approval_problems(
-                approval,
-                statement=statement,
-                roster=governance.roster,
-                author=state.author,
-                signers=asked,
-                at_ns=now_ns,
-            )
-        )
+    for asked_of, approval in ((request, each) for each in request.approvals) if request else ():
+        problems = list(answer_problems(state, asked_of, "approve", approval, governance, now_ns))
         void += problems
         if not problems:
             people[approval.person] = governance.roster.roles_of(approval.approver)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bundles.approvals import Approval, approval_problems
+from bundles.approvals import Approval
 from bundles.catalog import Catalog
 from bundles.debts import record_glass
 from bundles.entries import Approved, Body, Denied, LedgerEntry, Promoted, Requested
@@ -23,9 +23,8 @@ from bundles.evidence import Evaluation
 from bundles.gates import Check, GateResult, evaluate_gate
 from bundles.governance import in_force
 from bundles.grounds import verify_grounds
-from bundles.ladder import Decision, Proposal, approval_rule, decide
+from bundles.ladder import Decision, Proposal, answer_problems, decide
 from bundles.people import read_note
-from bundles.policy import Signers
 from bundles.stages import STAGES
 from bundles.state import BundleState, Request
 from bundles.statements import PromotionStatement
@@ -117,14 +116,14 @@ def answer(
     def draft(history: Sequence[LedgerEntry]) -> tuple[Request, Body | None]:
         state = verifier.state(history)
         request = state.request(statement.request_id)
-        known = request.approvals if decision == "approve" else ()
-        if any(each.person == approval.person and each.kind == approval.kind for each in known):
+        if decision == "approve" and _is_known(state, request, approval):
             return request, None
         problems = tuple(_answer_problems(catalog, verifier, history, request, decision, approval, now_ns))
         if problems:
             raise RefusedError(f"The answer of {approval.approver} to {request.id} does not count:", problems)
         body: type[Approved | Denied] = Approved if decision == "approve" else Denied
-        return request, body(request=request.id, approval=approval)
+        governance = verifier.governance().entries
+        return request, body(request=request.id, approval=approval, governance=governance)
 
     request, _ = catalog.ledger.append(proposal.bundle, actor=approval.approver, at_ns=now_ns, draft=draft)
     proposal = _proposal_of(catalog, statement, request.notes)
@@ -132,7 +131,7 @@ def answer(
         state, decided = _decide(verifier, proposal, catalog.ledger.history(proposal.bundle), now_ns)
         why = f"denied by {approval.approver}" + (f": {approval.notes}" if approval.notes else "")
         return _outcome(proposal, state, decided, request.id, now_ns, denied=why)
-    return _complete(catalog, verifier, proposal, actor=request.requested_by, now_ns=now_ns)
+    return _complete(catalog, verifier, proposal, actor=request.requested_by, now_ns=now_ns, only=request.id)
 
 
 def complete(catalog: Catalog, request_id: str, *, now_ns: int) -> Outcome:
@@ -221,6 +220,14 @@ def _outcome(
     )
 
 
+def _is_known(state: BundleState, request: Request, approval: Approval) -> bool:
+    """Tell whether a rerun brings what is recorded, be the promotion made by now or not."""
+    made = state.promotions[-1] if state.promotions else None
+    stands = made is not None and (made.request.id, made.seq) == (request.id, state.last_move)
+    said = any(each.person == approval.person and each.kind == approval.kind for each in request.approvals)
+    return said and (not request.ended or stands)
+
+
 def _answer_problems(
     catalog: Catalog,
     verifier: Verifier,
@@ -235,18 +242,7 @@ def _answer_problems(
         return
     proposal = _proposal_of(catalog, request.statement, request.notes)
     state, decided = _decide(verifier, proposal, history, now_ns)
-    governance = verifier.governance()
-    asked = approval_rule(governance.policy, proposal)
-    # To stop something needs no role, and is nobody's privilege; but what was signed must be this.
-    signers = asked if asked and decision == "approve" else Signers(roles=(), signed=bool(asked and asked.signed))
-    yield from approval_problems(
-        approval,
-        statement=request.statement.saying(decision),
-        roster=governance.roster,
-        author=state.author if decision == "approve" else "",
-        signers=signers,
-        at_ns=now_ns,
-    )
+    yield from answer_problems(state, request, decision, approval, verifier.governance(), now_ns)
     if decision == "deny":
         return
     if decided.decision == "refused":

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from bundles.approvals import approval_problems
 from bundles.catalog import Catalog
 from bundles.debts import is_same_algo, lineage_of, review_problems
 from bundles.entries import (
     GOVERNANCE_LEDGER,
+    Approved,
+    Attested,
     Demoted,
+    Denied,
+    Evaluated,
     GlassBroken,
     LedgerEntry,
     Promoted,
@@ -26,14 +30,15 @@ from bundles.entries import (
 from bundles.errors import IntegrityError, InvalidInputError, NotFoundError
 from bundles.evidence import Evaluation
 from bundles.governance import Governance, after, beginning
-from bundles.ladder import Proposal, decide
+from bundles.ladder import Proposal, answer_problems, decide
 from bundles.ledger import entry_key
 from bundles.manifests import Bundle
 from bundles.policy import Policy
+from bundles.signatures import BadSignatureError, signer_of
 from bundles.stages import STAGES
 from bundles.state import BundleState, Glass
 from bundles.state import after as next_state
-from bundles.statements import ReleaseStatement
+from bundles.statements import EvaluationStatement, ReleaseStatement
 
 CLOCK_TOLERANCE_NS = 600 * 10**9
 """How far the clocks of two writers may be apart before an entry looks out of date."""
@@ -184,6 +189,10 @@ class Verifier:
                 problems = self._registered(entry, body)
             elif state is None:
                 problems = iter(())
+            elif isinstance(body, Evaluated | Attested):
+                problems = self._executed(state, entry, body)
+            elif isinstance(body, Approved | Denied):
+                problems = self._answered(state, entry, body)
             elif isinstance(body, Promoted):
                 problems = self._promoted(state, entry, body)
             elif isinstance(body, Released):
@@ -205,6 +214,24 @@ class Verifier:
             yield f"registers {manifest.bundle_id}"
         if (body.target, body.strategy, body.wasm) != (manifest.kind, manifest.label, manifest.wasm_digest):
             yield f"says {body.target}, {body.strategy}, {body.wasm}, which its manifest does not"
+
+    @staticmethod
+    def _executed(state: BundleState, entry: LedgerEntry, body: Evaluated | Attested) -> Iterator[str]:
+        """Check a signature that is there; whose key it must be, and when, the ladder says at each promotion."""
+        statement = EvaluationStatement(
+            bundle=state.manifest, evaluation=body.evaluation, record=body.record, result=body.result
+        )
+        if body.signature:
+            try:
+                signer_of(statement.canonical(), body.signature, statement.namespace)
+            except BadSignatureError as error:
+                yield f"the signature of {entry.actor} does not verify: {error}"
+
+    def _answered(self, state: BundleState, entry: LedgerEntry, body: Approved | Denied) -> Iterator[str]:
+        yield from self._dating(entry, body.governance)
+        decision: Literal["approve", "deny"] = "approve" if isinstance(body, Approved) else "deny"
+        request, governance = state.request(body.request), self.governance(body.governance)
+        yield from answer_problems(state, request, decision, body.approval, governance, entry.at_ns)
 
     def _promoted(self, state: BundleState, entry: LedgerEntry, body: Promoted) -> Iterator[str]:
         governance = self.governance(body.governance)
