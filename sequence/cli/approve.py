@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
@@ -132,11 +131,12 @@ def _resume_flows(session: Session, request_id: str, decision: Literal["approve"
     url = session.settings.prefect_api_url
     if not url:
         return 0
-    os.environ.setdefault("PREFECT_API_URL", url)  # it may come from config.toml, which Prefect does not read
     try:
         from flows.answering import resume_waiting_runs
 
-        return resume_waiting_runs(request_id, decision, word.approver, word.notes, word.signature)
+        return resume_waiting_runs(
+            request_id, decision=decision, approver=word.approver, notes=word.notes, signature=word.signature
+        )
     except Exception as error:  # noqa: BLE001 -- the answer is in the store, whatever Prefect says
         session.say(
             f"The answer is recorded, but Prefect at {url} was not told: {error}\nA flow that waits goes on when it is "

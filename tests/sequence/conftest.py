@@ -174,7 +174,7 @@ def evaluate(tmp_path: Path) -> Callable[..., str]:
 
 @dataclass
 class Firm:
-    """People with OpenSSH keys and roles, in force as the roster, under a policy that wants two signatures for replay."""
+    """People with OpenSSH keys and roles, in force as the roster, under a policy that wants two signatures."""
 
     folder: Path
     policy: Path

@@ -146,8 +146,8 @@ def test_a_flow_that_waits_is_resumed_and_prefect_may_be_away(
     told: list[Any] = []
     answering = ModuleType("flows.answering")
 
-    def resume(*answer: str) -> int:
-        told.append(answer)
+    def resume(request_id: str, **answer: str) -> int:
+        told.append((request_id, answer))
         if len(told) > 1:
             raise OSError("connection refused")
         return 1
@@ -158,7 +158,8 @@ def test_a_flow_that_waits_is_resumed_and_prefect_may_be_away(
     asked = sequence.json(*sequence.promotion(bundle, "--eval-run", evaluate(bundle)), exit_code=3)
     answer = ("approve", asked["request"], "--approver", "jane@firm", "--notes", "sound")
     assert "Flow runs resumed: 1" in sequence(*answer).stdout
-    assert told == [(asked["request"], "approve", "jane@firm", "sound", "")]
+    said = {"decision": "approve", "approver": "jane@firm", "notes": "sound", "signature": ""}
+    assert told == [(asked["request"], said)]
     again = sequence(*answer)
     assert "Decision: promoted" in again.stdout
     assert "The answer is recorded, but Prefect at http://127.0.0.1:9/api was not told" in again.stderr

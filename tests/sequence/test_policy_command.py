@@ -43,7 +43,7 @@ def test_show_says_everything_that_is_asked_for(sequence: Command) -> None:
 def test_differences_are_named_by_place(sequence: Command) -> None:
     changed = (
         SHIPPED.replace("soak_hours: 24", "soak_hours: 12", 1)
-        .replace("        - {metric: traps, op: \"==\", value: 0}\n", "", 1)
+        .replace('        - {metric: traps, op: "==", value: 0}\n', "", 1)
         .replace("value: 2}   #", "value: 3}   #", 1)
     )  # fmt: skip
     (sequence.folder / "p.yaml").write_text(changed)
