@@ -13,6 +13,7 @@ from sequence.cli.ids import ARTIFACT, BUNDLE
 from sequence.cli.layout import columns, wrapped
 from sequence.cli.promote import promote
 from sequence.cli.session import Group, Session, naming, pass_session
+from sequence.cli.signing import how_to_sign, key_at_hand
 from sequence.cli.standings import glass_until_ns, remark, standings
 from sequence.cli.times import utc
 
@@ -131,6 +132,34 @@ def register(session: Session, file: Path, wasm_path: Path | None) -> None:
     _register(session, manifest, wasm)
 
 
+@bundle.command()
+@click.argument("bundle_id", metavar="BUNDLE", type=BUNDLE)
+@click.option(
+    "--key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Sign with this OpenSSH key [default: the first usual one in ~/.ssh that the roster lists]",
+)
+@pass_session
+def sign(session: Session, bundle_id: str, key: Path | None) -> None:
+    """Sign a bundle as its author, which the higher stages ask for."""
+    import time
+
+    from bundles.authorship import author_statement, sign_bundle
+    from bundles.errors import RefusedError
+    from bundles.governance import in_force
+
+    catalog, now_ns, author = session.catalog, time.time_ns(), session.settings.user
+    roster, full_id = in_force(catalog).roster, catalog.resolve_bundle(bundle_id)
+    key = key or key_at_hand(roster, author, author_statement(catalog, full_id).namespace, now_ns)
+    if key is None:
+        raise RefusedError(f"{full_id} is not signed:", (how_to_sign(roster, author),))
+    seq = sign_bundle(catalog, full_id, author=author, key=key, now_ns=now_ns)
+    session.emit(
+        {"bundle_id": full_id, "author": author, "ledger_seq": seq},
+        [f"Bundle ID: {full_id}", f"Signed by: {author}", *([] if seq is None else [f"Ledger entry: {seq}"])],
+    )
+
+
 @bundle.command("list")
 @click.option("--all", "in_store", is_flag=True, help="List the bundles of the store, with their stages")
 @pass_session
@@ -187,6 +216,7 @@ def show(session: Session, bundle_id: str) -> None:
             "open_requests": [name for name, _ in waiting],
             "problems": problems,
             "author": state.author,
+            "author_signed": bool(state.author_signature),
             "manifest": fields,
         },
         [
@@ -198,7 +228,7 @@ def show(session: Session, bundle_id: str) -> None:
             *(part for debt in debts for part in wrapped(f"REVIEW OWED: {debt}")),
             *(part for name, asked in waiting for part in wrapped(f"Open request: {name}, {asked}")),
             *(part for problem in problems for part in wrapped(f"Problem: {problem}")),
-            f"Author: {state.author}",
+            f"Author: {state.author}" + (" (signed)" if state.author_signature else ""),
             f"Manifest digest: {manifest.digest()}",
             *_flat(fields),
         ],

@@ -34,6 +34,8 @@ def _gist(entry: LedgerEntry, state: BundleState) -> str:
     match body.kind:
         case "registered":
             return body.manifest
+        case "authored":
+            return "the author signed the bundle"
         case "evaluated":
             return f"{body.evaluation} ({body.evaluation_kind}), {_by_signature(body.signature)}"
         case "attested":

@@ -223,6 +223,8 @@ def _stage_lines(target: str, stage: str, below: str, rule: StageRule) -> Iterat
         f"{rule.max_age_days} days old"
     )
     yield f"  runners: {rule.runners.count}{listed}"
+    if rule.signed_author:
+        yield "  author: has signed the bundle"
     if rule.soak_hours:
         yield f"  soak: {rule.soak_hours} h at {below}"
     if rule.demote_on_failure:

@@ -106,12 +106,12 @@ def _approved_at_once(
     from bundles.approvals import approval_problems, word_of
     from bundles.errors import RefusedError
     from bundles.governance import in_force
+    from bundles.ladder import approval_rule
     from bundles.promotion import answer
     from bundles.statements import PROMOTION
-    from sequence.cli.requests import rule_for
 
     governance, state = in_force(session.catalog), session.catalog.ledger.state(outcome.bundle)
-    rule, roster = rule_for(governance, state.target, outcome.statement), governance.roster
+    rule, roster = approval_rule(governance.policy, state.target, outcome.statement), governance.roster
     key = key or key_at_hand(roster, person, PROMOTION, now_ns)
     if outcome.request is None:
         if rule is None:

@@ -15,13 +15,11 @@ from sequence.cli.session import Command, Session, pass_session
 from sequence.cli.times import HOUR_NS, lasting, utc
 
 if TYPE_CHECKING:
-    from bundles.approvals import Approval
     from bundles.catalog import Catalog
     from bundles.governance import Governance
     from bundles.ladder import Decision
     from bundles.policy import ApprovalRule
     from bundles.state import BundleState, Request
-    from bundles.statements import PromotionStatement
 
 Status: TypeAlias = Literal["waiting", "ready", "blocked", "void", "ended"]
 
@@ -48,7 +46,9 @@ class Asked:
     @property
     def rule(self) -> ApprovalRule | None:
         """Whose approvals the policy in force asks for."""
-        return rule_for(self.governance, self.state.target, self.request.statement)
+        from bundles.ladder import approval_rule
+
+        return approval_rule(self.governance.policy, self.state.target, self.request.statement)
 
     @property
     def expires_ns(self) -> int:
@@ -58,8 +58,14 @@ class Asked:
     @property
     def given(self) -> tuple[str, ...]:
         """The people whose approvals count now."""
-        counted = (each for each in self.request.approvals if not self._problems(each, signed=True))
-        return tuple({each.person: each.approver for each in counted}.values())
+        from bundles.ladder import answer_problems
+
+        counted = {
+            each.person: each.approver
+            for each in self.request.approvals
+            if not list(answer_problems(self.state, self.request, "approve", each, self.governance, self.now_ns))
+        }
+        return tuple(counted.values())
 
     @property
     def missing_roles(self) -> tuple[str, ...]:
@@ -73,29 +79,20 @@ class Asked:
 
     def waits_for(self, person: str) -> bool:
         """Tell whether somebody's approval would bring the request further."""
-        from bundles.approvals import Approval
+        from bundles.approvals import Approval, approval_problems
         from bundles.people import same_person
 
-        rule, who = self.rule, same_person(person)
+        rule, roster, who = self.rule, self.governance.roster, same_person(person)
         if self.status != "waiting" or rule is None or who in {same_person(name) for name in self.given}:
             return False
-        word = Approval(approver=person, at_ns=self.now_ns)
-        wanted = len(self.given) < rule.count or self.governance.roster.roles_of(person) & set(self.missing_roles)
-        return bool(wanted) and not self._problems(word, signed=False)
-
-    def _problems(self, word: Approval, *, signed: bool) -> list[str]:
-        from bundles.approvals import approval_problems
-
-        rule = self.rule
-        if rule is None:
-            return ["the ladder has no such stage"]
-        return list(
+        wanted = len(self.given) < rule.count or roster.roles_of(person) & set(self.missing_roles)
+        return bool(wanted) and not list(
             approval_problems(
-                word,
+                Approval(approver=person, at_ns=self.now_ns),
                 statement=self.request.statement,
-                roster=self.governance.roster,
+                roster=roster,
                 author=self.state.author,
-                signers=rule if signed else rule.model_copy(update={"signed": False}),
+                signers=rule.model_copy(update={"signed": False}),
                 at_ns=self.now_ns,
             )
         )
@@ -154,22 +151,6 @@ class Asked:
         if self.status == "ready":
             said.append("  Ready: give the same `sequence bundle promote` again")
         return said
-
-
-def rule_for(governance: Governance, target: str, statement: PromotionStatement) -> ApprovalRule | None:
-    """Return whose approvals a request needs; None where the ladder has no such stage."""
-    from bundles.ladder import Proposal, approval_rule
-
-    proposal = Proposal(
-        bundle="",
-        manifest=statement.bundle,
-        bundle_kind=target,
-        target=statement.target,
-        stage=statement.stage,
-        evaluations=statement.evaluations,
-        break_glass=statement.break_glass,
-    )
-    return approval_rule(governance.policy, proposal)
 
 
 def look_at(catalog: Catalog, request_id: str, now_ns: int) -> Asked:

@@ -43,10 +43,11 @@ def telling_how_to_sign(roster: Roster, person: str, signers: Signers | None, *,
     except RefusedError as error:
         if signed or signers is None or not signers.signed or not error.unmet:
             raise
-        raise RefusedError(str(error), (*error.unmet, _how_to_sign(roster, person))) from error
+        raise RefusedError(str(error), (*error.unmet, how_to_sign(roster, person))) from error
 
 
-def _how_to_sign(roster: Roster, person: str) -> str:
+def how_to_sign(roster: Roster, person: str) -> str:
+    """Say what somebody does who has to sign and has no key at hand."""
     from bundles.people import same_person
 
     listed = sorted({each.key.fingerprint for each in roster.keys if each.person == same_person(person)})

@@ -195,6 +195,16 @@ def test_a_broken_glass_is_reviewed_by_two_others(sequence: Command, firm: Firm,
     )
 
 
+def test_the_author_signs_the_bundle(sequence: Command, firm: Firm, bundle: str, tmp_path: Path) -> None:
+    assert "--key PATH" in sequence("bundle", "sign", bundle, exit_code=3).stderr
+    assert "under another name" in sequence("bundle", "sign", bundle, "--key", firm.key("jane"), exit_code=3).stderr
+    firm.owns("quant", tmp_path / "home")
+    assert sequence.json("bundle", "sign", bundle)["ledger_seq"] == 2
+    assert sequence.json("bundle", "sign", bundle)["ledger_seq"] is None
+    assert "Author: quant@firm (signed)" in sequence("bundle", "show", bundle).stdout
+    assert "authored quant@firm the author signed the bundle" in sequence("bundle", "history", bundle).stdout
+
+
 def test_down_the_ladder_takes_one_operator_and_a_reason(
     sequence: Command, bundle: str, evaluate: Callable[..., str]
 ) -> None:

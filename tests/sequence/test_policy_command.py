@@ -28,6 +28,7 @@ def test_show_says_everything_that_is_asked_for(sequence: Command) -> None:
     for expected in (
         "  runners: 2 of the roster",
         "  soak: 24 h at shadow",
+        "  author: has signed the bundle",
         "  a later evaluation that fails demotes",
         "  approvals: 2 signed by risk or trading (at least 1 by risk, 1 by trading), within 72 h",
         "  fills >= 20 (dry run)",
@@ -60,7 +61,7 @@ def test_differences_are_named_by_place(sequence: Command) -> None:
 
 def test_the_schema_knows_every_key(sequence: Command) -> None:
     schema = sequence.json("policy", "schema")
-    assert set(schema["required"]) == {"schema_version", "name", "ladders", "break_glass", "governance", "release"}
+    assert set(schema["required"]) == {"name", "ladders", "break_glass", "governance", "release"}
     assert "demote_on_failure" in schema["$defs"]["StageRule"]["properties"]
 
 
