@@ -35,6 +35,13 @@ class Registered(Part):
     wasm: Digest | None
 
 
+class Authored(Part):
+    """The author, who is the entry's actor, signed the bundle."""
+
+    kind: Literal["authored"] = "authored"
+    signature: str
+
+
 class Evaluated(Part):
     """An evaluation was recorded; the entry's actor is its runner, who signed it unless the signature is empty."""
 
@@ -168,6 +175,7 @@ class CheckpointMade(Part):
 
 Body: TypeAlias = (
     Registered
+    | Authored
     | Evaluated
     | Attested
     | Requested

@@ -18,6 +18,8 @@ Trust rules:
   already.
 * A request is opened at one entry of the ledger, and an approval holds for that request only: for its bundle, stage,
   evaluations, verdict and policy. A move, a denial or time ends it; another policy or verdict asks for another request.
+* Where the policy asks for it, the author has signed the bundle: whoever registers one in another's name and approves
+  it in the own gets no further.
 * Approvers differ from each other and from the author. A word that does not hold, because the key was revoked or the
   role taken away, does not count; the others still do.
 * `pending` means that nothing is missing but approvals, or runners.
@@ -42,7 +44,7 @@ from bundles.policy import ApprovalRule, Policy, Signers, StageRule
 from bundles.runners import is_listed
 from bundles.stages import STAGES
 from bundles.state import BundleState, Execution, RecordedPromotion, Request
-from bundles.statements import EvaluationStatement, PromotionStatement
+from bundles.statements import AuthorStatement, EvaluationStatement, PromotionStatement
 
 __all__ = ["STAGES", "Decision", "Proposal", "answer_problems", "approval_rule", "decide"]
 
@@ -130,6 +132,7 @@ def decide(
     else:
         unmet += debts
         unmet += _evidence_problems(proposal, state, records, rule, gates, now_ns)
+        unmet += _author_problems(state, governance, rule, now_ns)
         unmet += _runner_problems(proposal, state, records, governance, rule, now_ns)
         waiting = dict(_missing_runners(proposal, state, governance, rule, now_ns))
         unmet += _revocations(proposal, state, records, policy)
@@ -416,6 +419,20 @@ def _revocations(
                 f"the later evaluation {latest.evaluation} revokes stage {stage}, this does not hold: {failed}; "
                 f"evaluate a corrected bundle, or run a passing {rule.evidence} evaluation"
             )
+
+
+def _author_problems(state: BundleState, governance: Governance, rule: StageRule | None, now_ns: int) -> Iterator[str]:
+    """Say why it is not known who made the bundle, where the policy wants to know."""
+    if rule is None or not rule.signed_author:
+        return
+    problem = f"{state.author} has not signed the bundle as its author"
+    if state.author_signature:
+        statement = AuthorStatement(bundle=state.manifest)
+        found = signature_problem(statement, state.author_signature, state.author, governance.roster, now_ns)
+        if found is None:
+            return
+        problem = f"the author is not known for certain: {found}"
+    yield f"{problem}; let the author sign it: sequence bundle sign {state.bundle}"
 
 
 def _runner_problems(

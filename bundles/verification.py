@@ -17,6 +17,7 @@ from bundles.entries import (
     GOVERNANCE_LEDGER,
     Approved,
     Attested,
+    Authored,
     Demoted,
     Denied,
     Evaluated,
@@ -38,7 +39,7 @@ from bundles.signatures import BadSignatureError, signer_of
 from bundles.stages import STAGES
 from bundles.state import BundleState, Glass
 from bundles.state import after as next_state
-from bundles.statements import EvaluationStatement, ReleaseStatement
+from bundles.statements import AuthorStatement, EvaluationStatement, ReleaseStatement, Statement
 
 CLOCK_TOLERANCE_NS = 600 * 10**9
 """How far the clocks of two writers may be apart before an entry looks out of date."""
@@ -189,8 +190,13 @@ class Verifier:
                 problems = self._registered(entry, body)
             elif state is None:
                 problems = iter(())
+            elif isinstance(body, Authored):
+                problems = _signature_problems(AuthorStatement(bundle=state.manifest), entry, body.signature)
             elif isinstance(body, Evaluated | Attested):
-                problems = self._executed(state, entry, body)
+                statement = EvaluationStatement(
+                    bundle=state.manifest, evaluation=body.evaluation, record=body.record, result=body.result
+                )
+                problems = _signature_problems(statement, entry, body.signature) if body.signature else iter(())
             elif isinstance(body, Approved | Denied):
                 problems = self._answered(state, entry, body)
             elif isinstance(body, Promoted):
@@ -214,18 +220,6 @@ class Verifier:
             yield f"registers {manifest.bundle_id}"
         if (body.target, body.strategy, body.wasm) != (manifest.kind, manifest.label, manifest.wasm_digest):
             yield f"says {body.target}, {body.strategy}, {body.wasm}, which its manifest does not"
-
-    @staticmethod
-    def _executed(state: BundleState, entry: LedgerEntry, body: Evaluated | Attested) -> Iterator[str]:
-        """Check a signature that is there; whose key it must be, and when, the ladder says at each promotion."""
-        statement = EvaluationStatement(
-            bundle=state.manifest, evaluation=body.evaluation, record=body.record, result=body.result
-        )
-        if body.signature:
-            try:
-                signer_of(statement.canonical(), body.signature, statement.namespace)
-            except BadSignatureError as error:
-                yield f"the signature of {entry.actor} does not verify: {error}"
 
     def _answered(self, state: BundleState, entry: LedgerEntry, body: Approved | Denied) -> Iterator[str]:
         yield from self._dating(entry, body.governance)
@@ -303,3 +297,11 @@ class Verifier:
     def _changes_rules(self, seq: int) -> bool:
         before, after_it = self._governances[seq - 1], self._governances[seq]
         return (before.policy, before.roster) != (after_it.policy, after_it.roster)
+
+
+def _signature_problems(statement: Statement, entry: LedgerEntry, signature: str) -> Iterator[str]:
+    """Check a signature as such; whose key it must be, and when, the ladder says at each promotion."""
+    try:
+        signer_of(statement.canonical(), signature, statement.namespace)
+    except BadSignatureError as error:
+        yield f"the signature of {entry.actor} does not verify: {error}"

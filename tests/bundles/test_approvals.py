@@ -15,6 +15,7 @@ from bundles.errors import InvalidInputError
 from bundles.policy import Signers
 from bundles.roster import Roster, load_roster
 from bundles.statements import (
+    AuthorStatement,
     CheckpointStatement,
     EvaluationStatement,
     GovernanceStatement,
@@ -76,6 +77,7 @@ def test_no_statement_passes_for_another_kind() -> None:
         GovernanceStatement(sets="policy", document=digest, entry=1),
         EvaluationStatement(bundle=digest, evaluation="eval_1", record=digest, result=digest),
         CheckpointStatement(entry=1, previous=None, heads=digest),
+        AuthorStatement(bundle=digest),
         STATEMENT,
     ]
     for signed in others:

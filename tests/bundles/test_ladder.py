@@ -15,6 +15,7 @@ from bundles.canonical import digest_of
 from bundles.entries import (
     Approved,
     Attested,
+    Authored,
     Body,
     Demoted,
     Denied,
@@ -33,7 +34,7 @@ from bundles.roster import Roster
 from bundles.runners import Runner
 from bundles.stages import STAGES
 from bundles.state import BundleState, fold
-from bundles.statements import EvaluationStatement, PromotionStatement
+from bundles.statements import AuthorStatement, EvaluationStatement, PromotionStatement
 from tests.bundles.conftest import (
     AUTHOR,
     DAY_NS,
@@ -86,6 +87,8 @@ class Case:
             at_ns=LONG_AGO_NS,
             actor=AUTHOR.name,
         )
+        signature = AUTHOR.sign(AuthorStatement(bundle=self.bundle.digest()).canonical())
+        self.add(Authored(signature=signature), at_ns=LONG_AGO_NS, actor=AUTHOR.name)
         stages = STAGES[self.target]
         for number, below in enumerate(stages[1 : stages.index(self.stage)]):
             self.climb(below, self.record(self.rule(below).evidence, number=number, day=number, at_ns=LONG_AGO_NS))
@@ -468,6 +471,15 @@ def test_without_listed_runners_anybody_may_run_what_the_lower_stages_ask_for() 
     higher = Case("edge", "live")
     higher.roster = case.roster
     assert "is not a runner of the roster" in " ".join(higher.decide().unmet)
+
+
+@pytest.mark.parametrize("stage", ["shadow", "live", "scaled"])
+def test_from_live_up_the_author_signs(stage: str) -> None:
+    case = Case("edge", stage)
+    case.roster = roster_of({name: roles for name, roles in PEOPLE.items() if name != AUTHOR.name})
+    decision = case.decide()
+    assert decision.decision == ("promoted" if stage == "shadow" else "refused")
+    assert stage == "shadow" or "the author is not known for certain" in decision.unmet[0]
 
 
 @pytest.mark.parametrize("hours", [71, 73])
