@@ -10,10 +10,10 @@ import click
 
 from sequence.cli.entries import asked_for
 from sequence.cli.ids import REQUEST
-from sequence.cli.layout import wrapped
+from sequence.cli.layout import one_line, wrapped
 from sequence.cli.requests import Asked, look_at
 from sequence.cli.session import Command, Session, pass_session
-from sequence.cli.signing import key_at_hand, telling_how_to_sign
+from sequence.cli.signing import key_at_hand, read_signature, telling_how_to_sign
 from sequence.verdicts import MARKS
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ def approve(
     asked = look_at(session.catalog, request_id, now_ns)
     statement, roster = asked.request.statement.saying(decision), asked.governance.roster
     for line in _what_is_agreed(asked, statement):
-        session.say(line)
-    signature = "" if signature_file is None else _read_signature(signature_file)
+        session.say(one_line(line))
+    signature = "" if signature_file is None else read_signature(signature_file)
     if key is None and not signature:
         key = key_at_hand(roster, person, PROMOTION, now_ns)
     word = word_of(person, statement, at_ns=now_ns, notes=notes, key=key, signature=signature)
@@ -114,16 +114,6 @@ def _what_is_agreed(asked: Asked, statement: PromotionStatement) -> list[str]:
         *(f"  missing: {condition}" for condition in unmet),
         f"Statement: {statement.canonical().decode()}",
     ]
-
-
-def _read_signature(file: IO[str]) -> str:
-    from bundles.errors import InvalidInputError
-    from bundles.signatures import LONGEST_ARMORED
-
-    text = file.read(LONGEST_ARMORED + 1)
-    if not text.strip():
-        raise InvalidInputError("The signature is empty. Give the armored text that `ssh-keygen -Y sign` writes.")
-    return text
 
 
 def _resume_flows(session: Session, request_id: str, decision: Literal["approve", "deny"], word: Approval) -> int:

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from sequence.cli.layout import wrapped
 from sequence.cli.session import Group, Session, pass_session
-from sequence.cli.signing import key_at_hand, telling_how_to_sign
+from sequence.cli.signing import key_at_hand, read_signature, telling_how_to_sign
 from sequence.cli.times import utc
 
 if TYPE_CHECKING:
     from bundles.policy import ApprovalRule, Policy, Signers, StageRule
     from bundles.roster import Roster
 
-_KEY = click.Path(exists=True, dir_okay=False, path_type=Path)
-_KEY_HELP = "Sign with this OpenSSH key [default: the first usual one that the roster lists]"
+_Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
+
+
+def _with_signers(command: _Decorated) -> _Decorated:
+    command = click.option(
+        "--signature",
+        "signatures",
+        metavar="NAME=FILE",
+        multiple=True,
+        help="Somebody's signature of the statement, made elsewhere; again for more people",
+    )(command)
+    command = click.option(
+        "--key",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="Sign with this OpenSSH key [default: the first usual one that the roster lists]",
+    )(command)
+    return click.option("--approver", default="", help="Who signs the change [default: the user]")(command)
 
 
 @click.group(cls=Group)
@@ -70,10 +85,9 @@ def diff(session: Session, a: str, b: str) -> None:
 
 @policy.command("set")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--approver", default="", help="Who signs the change [default: the user]")
-@click.option("--key", type=_KEY, help=_KEY_HELP)
+@_with_signers
 @pass_session
-def set_policy(session: Session, file: Path, approver: str, key: Path | None) -> None:
+def set_policy(session: Session, file: Path, approver: str, key: Path | None, signatures: tuple[str, ...]) -> None:
     """Put the policy of FILE into force; approvals given under another policy no longer count.
 
     Signed by whom the policy in force names under `governance`, as soon as the roster gives somebody that role.
@@ -82,7 +96,7 @@ def set_policy(session: Session, file: Path, approver: str, key: Path | None) ->
     from bundles.policy import load_policy
 
     wanted, before = load_policy(file), in_force(session.catalog).policy
-    seq = _put_into_force(session, wanted, approver, key)
+    seq = _put_into_force(session, wanted, approver, key, signatures)
     changes = list(_changes(before, wanted))
     session.emit(
         {"policy": policy_id(wanted), "digest": wanted.digest(), "ledger_seq": seq, "changes": changes},
@@ -93,21 +107,27 @@ def set_policy(session: Session, file: Path, approver: str, key: Path | None) ->
 @policy.command()
 @click.argument("allowed_signers", required=False, type=click.Path(path_type=Path))
 @click.option("--roles", type=click.Path(path_type=Path), help="YAML file: roles, then each person's list of them")
-@click.option("--approver", default="", help="Who signs the change [default: the user]")
-@click.option("--key", type=_KEY, help=_KEY_HELP)
+@_with_signers
 @pass_session
-def roster(session: Session, allowed_signers: Path | None, roles: Path | None, approver: str, key: Path | None) -> None:
+def roster(
+    session: Session,
+    allowed_signers: Path | None,
+    roles: Path | None,
+    approver: str,
+    key: Path | None,
+    signatures: tuple[str, ...],
+) -> None:
     """Show the roster in force; with an OpenSSH ALLOWED_SIGNERS file, put that one into force."""
     from bundles.governance import in_force
     from bundles.roster import load_roster
 
-    if allowed_signers is None and (roles is not None or key is not None or approver):
-        raise click.UsageError("--roles, --approver and --key go with an ALLOWED_SIGNERS file.")
+    if allowed_signers is None and (roles or key or approver or signatures):
+        raise click.UsageError("--roles and those that sign go with an ALLOWED_SIGNERS file.")
     if allowed_signers is None:
         shown, seq, lines = in_force(session.catalog).roster, None, []
     else:
         shown = load_roster(allowed_signers, roles)
-        seq = _put_into_force(session, shown, approver, key)
+        seq = _put_into_force(session, shown, approver, key, signatures)
         lines = _set_lines(seq)
     people = _people(shown)
     session.emit(
@@ -129,20 +149,43 @@ def _named(session: Session, name: str) -> Policy:
     return load_policy(Path(name))
 
 
-def _put_into_force(session: Session, document: Policy | Roster, approver: str, key: Path | None) -> int | None:
+def _put_into_force(
+    session: Session, document: Policy | Roster, approver: str, key: Path | None, signatures: tuple[str, ...]
+) -> int | None:
     import time
 
-    from bundles.governance import in_force, set_roster
+    from bundles.approvals import word_of
+    from bundles.governance import in_force, set_roster, statement_for
     from bundles.governance import set_policy as put_policy
     from bundles.policy import Policy
-    from bundles.statements import GOVERNANCE
 
-    before, now_ns, person = in_force(session.catalog), time.time_ns(), approver.strip() or session.settings.user
-    key = key or key_at_hand(before.roster, person, GOVERNANCE, now_ns)
-    with telling_how_to_sign(before.roster, person, before.policy.governance, signed=key is not None):
+    before, now_ns = in_force(session.catalog), time.time_ns()
+    statement, given = statement_for(session.catalog, document), _signatures(signatures)
+    person = approver.strip() or next(iter(given), session.settings.user)
+    if person not in given:
+        key = key or key_at_hand(before.roster, person, statement.namespace, now_ns)
+    more = [word_of(name, statement, at_ns=now_ns, signature=text) for name, text in given.items()]
+    session.say(f"Statement: {statement.canonical().decode()}")
+    signed = key is not None or person in given
+    with telling_how_to_sign(before.roster, person, before.policy.governance, signed=signed):
         if isinstance(document, Policy):
-            return put_policy(session.catalog, document, by=person, now_ns=now_ns, key=key)
-        return set_roster(session.catalog, document, by=person, now_ns=now_ns, key=key)
+            return put_policy(session.catalog, document, by=person, now_ns=now_ns, key=key, more=more)
+        return set_roster(session.catalog, document, by=person, now_ns=now_ns, key=key, more=more)
+
+
+def _signatures(given: tuple[str, ...]) -> dict[str, str]:
+    """Read each NAME=FILE; returns the signatures by name."""
+    found = {}
+    for each in given:
+        name, _, path = each.partition("=")
+        try:
+            with Path(path).open(encoding="utf-8", errors="replace") as file:
+                found[name.strip()] = read_signature(file)
+        except OSError as error:
+            raise click.UsageError(
+                f"--signature {each}: write NAME=FILE, a file that can be read. {error.strerror}."
+            ) from error
+    return found
 
 
 def _set_lines(seq: int | None) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from bundles.policy import Signers
@@ -59,3 +59,14 @@ def how_to_sign(roster: Roster, person: str) -> str:
         f"no key of {person} lies in ~/.ssh; the roster lists {', '.join(listed)}: name its file with --key PATH (the "
         ".pub file where an agent or a token serves it)"
     )
+
+
+def read_signature(file: IO[str]) -> str:
+    """Return an armored signature; InvalidInputError if there is none, which would pass for a typed name."""
+    from bundles.errors import InvalidInputError
+    from bundles.signatures import LONGEST_ARMORED
+
+    text = file.read(LONGEST_ARMORED + 1)
+    if not text.strip():
+        raise InvalidInputError("The signature is empty. Give the armored text that `ssh-keygen -Y sign` writes.")
+    return text

@@ -190,9 +190,9 @@ class Firm:
             shutil.copy(self.folder / f"{name}{ending}", kept)
             kept.chmod(0o600)
 
-    def sign(self, name: str, statement: str) -> str:
+    def sign(self, name: str, statement: str, namespace: str = "sequence-promotion") -> str:
         """The signature that somebody makes elsewhere."""
-        signing = ["ssh-keygen", "-Y", "sign", "-q", "-n", "sequence-promotion", "-f", str(self.key(name))]
+        signing = ["ssh-keygen", "-Y", "sign", "-q", "-n", namespace, "-f", str(self.key(name))]
         return subprocess.run(signing, input=statement, check=True, capture_output=True, text=True).stdout
 
 

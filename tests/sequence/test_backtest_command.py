@@ -19,7 +19,7 @@ from evals.market.tape import write_tape
 from sequence.cli.models import LATENCY_MODELS, QUEUE_MODELS
 
 if TYPE_CHECKING:
-    from conftest import Command
+    from conftest import Command, Firm
 
 DAYS = ("--start", "2026-01-01", "--end", "2026-01-01")
 
@@ -29,11 +29,6 @@ def dataset(sequence: Command) -> str:
     made = sequence.json("data", "synthesize", "--duration", "60", "--rate", "50")
     assert made["venue"] == "synthetic"
     return str(made["dataset"])
-
-
-@pytest.fixture
-def bundle(sequence: Command, algo: Path, artifact: str) -> str:
-    return str(sequence.json("bundle", "compile-edge", "--wasm", algo, "--artifact", artifact)["bundle_id"])
 
 
 def test_one_digest_across_runs_processes_hash_seeds_and_folders(
@@ -67,6 +62,50 @@ def test_evaluations_are_listed_shown_and_reported(sequence: Command, dataset: s
     assert "FAILS: duration_s" in shown
     assert "  Fuel, p99 " in shown
     assert sequence.json("eval", "show", listed["eval_id"])["record"]["status"] == "completed"
+
+
+def test_who_executed_an_evaluation_is_signed_and_shown(
+    sequence: Command, dataset: str, bundle: str, firm: Firm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = ("backtest", "--dataset", dataset, "--bundle", bundle)
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", "/nonexistent")
+        unsigned = sequence(*run)
+    assert "What quant@firm executes is recorded unsigned: " in unsigned.stderr
+    assert "ssh-keygen cannot be run" in unsigned.stderr
+    evaluation = sequence.json(*run)["eval_id"]
+    monkeypatch.setenv("SEQUENCE_RUNNER", "jane@firm")
+    attested = sequence.json("eval", "verify", evaluation, "--attest")
+    assert (attested["same"], attested["attested"]) == (True, {"runner": "jane@firm", "signed": True})
+    assert "Attested: by jane@firm (signed)" in sequence("eval", "verify", evaluation, "--attest").stdout
+    first, second = sequence.json("eval", "show", evaluation)["executions"]
+    assert (first["runner"], first["signed"], first["listed"], first["same"]) == ("quant@firm", False, False, True)
+    assert (second["runner"], second["signed"], second["listed"], second["same"]) == ("jane@firm", True, False, True)
+    assert ", not on the roster, unsigned, the same result\n" in sequence("eval", "show", evaluation).stdout
+    assert f"attested jane@firm {evaluation}: the same result, signed" in sequence("bundle", "history", bundle).stdout
+    assert sequence.json("audit", "verify")["problems"] == []
+
+
+def test_breaking_the_glass_starts_the_replay_that_was_skipped(
+    sequence: Command, dataset: str, bundle: str, firm: Firm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    glass = sequence.promotion(
+        bundle, "--break-glass", "--notes", "fire", "--key", firm.key("otto"), stage="live", approver="otto@firm"
+    )
+    broken = sequence(*glass)
+    (recorded,) = sequence.json("eval", "list", "--bundle", bundle)
+    assert f"Running the evaluation that was skipped, on {dataset}" in broken.stderr
+    assert f"Recorded {recorded['eval_id']}: inconclusive" in broken.stderr
+    assert "Decision: promoted" in broken.stdout
+    higher = sequence.promotion(
+        bundle, "--break-glass", "--notes", "fire", "--key", firm.key("otto"), stage="scaled", approver="otto@firm"
+    )
+
+    def fail(*_args: object, **_kwargs: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr("evals.replay.evaluate_replay", fail)
+    assert f"Run it: sequence backtest --bundle {bundle} --dataset ID" in sequence(*higher).stderr
 
 
 def test_a_changed_tape_does_not_verify(sequence: Command, dataset: str, bundle: str, tmp_path: Path) -> None:
@@ -212,7 +251,7 @@ def test_the_terminal_shows_what_matters_first_in_80_columns(sequence: Command, 
     every = sequence("eval", "list").stdout
     shown = sequence("eval", "show", re.search(r"eval_[0-9a-f]{16}", every)[0]).stdout.splitlines()  # type: ignore[index]
     assert {"Profit:", "Fill quality:", "Compute:", "Tape:"} <= set(shown)
-    assert max(len(line) for line in shown if not line.startswith(("Result", "  FAILS", "  unknown"))) <= 80
+    assert max(len(line) for line in shown if not line.startswith(("Result", "Executed", "  FAILS", "  unknown"))) <= 80
 
 
 def test_the_model_names_are_the_engines() -> None:

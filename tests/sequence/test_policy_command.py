@@ -102,3 +102,20 @@ def test_the_roster_shows_people_roles_and_keys(sequence: Command, firm: Firm) -
     assert tom["keys"][0]["namespaces"] == ["sequence-promotion"]
     (firm.folder / "roles.yaml").write_text("roles:\n  tom@firm: [trading]\n")
     assert "nobody could be asked next time" in sequence(*changed, *jane, exit_code=3).stderr
+
+
+def test_a_policy_may_want_two_who_sign_apart(sequence: Command, firm: Firm, tmp_path: Path) -> None:
+    roles = firm.folder / "roles.yaml"
+    roles.write_text(roles.read_text().replace("tom@firm: [trading]", "tom@firm: [trading, governance]"))
+    jane = ("--approver", "jane@firm", "--key", firm.key("jane"))
+    sequence("policy", "roster", firm.folder / "allowed_signers", "--roles", roles, *jane)
+    two = sequence.folder / "two.yaml"
+    two.write_text(firm.policy.read_text().replace("governance: {count: 1", "governance: {count: 2"))
+    sequence("policy", "set", two, *jane)
+    refused = sequence("policy", "set", firm.policy, *jane, exit_code=3)
+    assert "1 of 2 signatures by governance" in refused.stderr
+    statement = refused.stderr.splitlines()[0].removeprefix("Statement: ")
+    (tmp_path / "tom.sig").write_text(firm.sign("tom", statement, "sequence-governance"))
+    tom = ("--signature", f"tom@firm={tmp_path / 'tom.sig'}")
+    assert sequence.json("policy", "set", firm.policy, *tom, *jane)["ledger_seq"] == 5
+    sequence("policy", "set", two, "--signature", "tom@firm", exit_code=2)
