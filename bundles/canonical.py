@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Annotated, Any, TypeVar
 
 import rfc8785
@@ -120,6 +121,9 @@ def canonical_json(value: Any) -> bytes:
 
     """
     try:
+        # Four fifths of the time that an audit takes would go into rfc8785, which is plain Python.
+        if _is_simple(value):
+            return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
         return rfc8785.dumps(value)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         broken = _text_without_utf8(value)
@@ -132,6 +136,24 @@ def canonical_json(value: Any) -> bytes:
             f"This value has no canonical JSON form: {error}. Give large integers an Int64 field and leave "
             "out NaN and infinity."
         ) from error
+
+
+def _is_simple(value: Any) -> bool:
+    """Tell whether the standard library writes these data exactly as RFC 8785 asks.
+
+    It does for text, and for objects whose names are ASCII (RFC 8785 orders others by UTF-16 code units). Its figures
+    have the shortest digits, too, but it begins exponents elsewhere and writes integral floats with ``.0``.
+    """
+    kind = type(value)
+    if kind is str or value is None or kind is bool:
+        return True
+    if kind is dict:
+        return all(type(name) is str and name.isascii() and _is_simple(each) for name, each in value.items())
+    if kind is list:
+        return all(map(_is_simple, value))
+    if kind is int:
+        return bool(abs(value) <= LARGEST_EXACT_INTEGER)
+    return bool(kind is float and 1e-4 <= abs(value) < 1e16 and not value.is_integer())
 
 
 def _text_without_utf8(value: object) -> str | None:
@@ -167,11 +189,16 @@ def read_document(schema: type[Read] | TypeAdapter[Read], given: bytes | str | d
     """
     if not isinstance(given, dict):
         given = _parse_json(given, what)
-    adapter = schema if isinstance(schema, TypeAdapter) else TypeAdapter(schema)
+    adapter: TypeAdapter[Read] = schema if isinstance(schema, TypeAdapter) else _adapter(schema)  # type: ignore[arg-type]
     try:
         return adapter.validate_python(given)
     except ValidationError as error:
         raise MalformedDocumentError(explain(error, what)) from error
+
+
+@cache
+def _adapter(schema: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(schema)
 
 
 def explain(error: ValidationError, what: str, locate: Callable[[tuple[int | str, ...]], str] | None = None) -> str:

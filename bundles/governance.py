@@ -16,7 +16,7 @@ from bundles.approvals import Approval, approval_problems, word_of
 from bundles.canonical import Document, short_id
 from bundles.entries import GOVERNANCE_LEDGER, Body, GlassBroken, LedgerEntry, PolicySet, RosterSet
 from bundles.errors import IntegrityError, RefusedError
-from bundles.ledger import entry_key
+from bundles.ledger import entry_key, time_of_next
 from bundles.policy import ApprovalRule, Policy, default_policy
 from bundles.roster import Roster
 from bundles.statements import GovernanceStatement
@@ -132,7 +132,9 @@ def _set(
         following = (
             replace(before, policy=document) if isinstance(document, Policy) else replace(before, roster=document)
         )
-        problems = tuple(_problems(before, following, document, approvals, len(history) + 1, now_ns))
+        problems = tuple(
+            _problems(before, following, document, approvals, len(history) + 1, time_of_next(history, now_ns))
+        )
         if problems:
             raise RefusedError(f"This {what} ({document.digest()[:23]}…) is not put into force:", problems)
         if isinstance(document, Policy):

@@ -9,7 +9,7 @@ Trust rules:
 * A stage is entered on evaluations of this very bundle, named by the request, recorded in its ledger and of the kind
   that the stage asks for.
 * The latest evaluation of a kind counts: an earlier pass is revoked by what came after, also for the stages already
-  climbed.
+  climbed. What no runner vouches for can revoke, but not make up for a failure.
 * A verdict is derived here from metrics and rules. Fail and inconclusive both stop; so does evidence that is too old.
 * Evidence counts by the runners that executed it. Where the policy asks for listed runners, or the roster names any,
   only what a listed runner signed counts; a listed runner that came to another result stops everything. Fewer runners
@@ -46,7 +46,7 @@ from bundles.stages import STAGES
 from bundles.state import BundleState, Execution, RecordedPromotion, Request
 from bundles.statements import AuthorStatement, EvaluationStatement, PromotionStatement
 
-__all__ = ["STAGES", "Decision", "Proposal", "answer_problems", "approval_rule", "decide"]
+__all__ = ["STAGES", "Decision", "Proposal", "answer_problems", "approval_rule", "decide", "standing_evidence"]
 
 _HOUR_NS = 3_600 * 10**9
 _DAY_NS = 24 * _HOUR_NS
@@ -107,7 +107,7 @@ def decide(
 ) -> Decision:
     """Decide whether a bundle may enter a stage.
 
-    ``records`` holds, by id, the evaluations that the proposal names, the latest of each kind in the ledger, and those
+    ``records`` holds, by id, the evaluations that the proposal names, the standing evidence of each stage, and those
     that earlier promotions rest on; one that is not there counts as missing. ``debts`` names the broken glasses of the
     same algo that owe reviews.
     """
@@ -135,7 +135,7 @@ def decide(
         unmet += _author_problems(state, governance, rule, now_ns)
         unmet += _runner_problems(proposal, state, records, governance, rule, now_ns)
         waiting = dict(_missing_runners(proposal, state, governance, rule, now_ns))
-        unmet += _revocations(proposal, state, records, policy)
+        unmet += _revocations(proposal, state, records, governance, now_ns)
     missing = [*waiting.values(), *_missing_approvals(proposal, request, state, governance, asked, now_ns)]
     decision: Literal["promoted", "refused", "pending"] = (
         "refused" if unmet else "pending" if missing or not request else "promoted"
@@ -400,25 +400,54 @@ def _window_problems(
 
 
 def _revocations(
-    proposal: Proposal, state: BundleState, records: Mapping[str, Evaluation], policy: Policy
+    proposal: Proposal,
+    state: BundleState,
+    records: Mapping[str, Evaluation],
+    governance: Governance,
+    now_ns: int,
 ) -> Iterator[str]:
     """List the stages already climbed whose evidence has failed since."""
-    asked = policy.rule(proposal.bundle_kind, proposal.stage)
+    asked = governance.policy.rule(proposal.bundle_kind, proposal.stage)
     for promotion in state.promotions:
         stage = promotion.stage
-        rule = policy.rule(proposal.bundle_kind, stage)
-        latest = state.latest(rule.evidence) if rule else None
-        if rule is None or latest is None or latest.evaluation not in records or latest.seq < promotion.seq:
+        rule = governance.policy.rule(proposal.bundle_kind, stage)
+        if rule is None:
             continue
-        if asked and asked.evidence == rule.evidence and latest.evaluation in proposal.evaluations:
-            continue  # judged by the stricter rules of the stage that is asked for
-        gate = evaluate_gate(rule, records[latest.evaluation])
-        if gate.verdict == "fail":
-            failed = "; ".join(check.text for check in gate.checks if check.ok is False and not check.dry_run)
-            yield (
-                f"the later evaluation {latest.evaluation} revokes stage {stage}, this does not hold: {failed}; "
-                f"evaluate a corrected bundle, or run a passing {rule.evidence} evaluation"
-            )
+        for latest in standing_evidence(state, rule, governance, now_ns):
+            if latest.evaluation not in records or latest.seq < promotion.seq:
+                continue
+            if asked and asked.evidence == rule.evidence and latest.evaluation in proposal.evaluations:
+                continue  # judged by the stricter rules of the stage that is asked for
+            gate = evaluate_gate(rule, records[latest.evaluation])
+            if gate.verdict == "fail":
+                failed = "; ".join(check.text for check in gate.checks if check.ok is False and not check.dry_run)
+                yield (
+                    f"the later evaluation {latest.evaluation} revokes stage {stage}, this does not hold: {failed}; "
+                    f"evaluate a corrected bundle, or run a passing {rule.evidence} evaluation"
+                )
+
+
+def standing_evidence(
+    state: BundleState, rule: StageRule, governance: Governance, now_ns: int
+) -> tuple[Execution, ...]:
+    """Return the latest evaluation for a stage and, if no runner whose word counts made it, the latest that one made.
+
+    Anybody may bring a failure to notice; only what counts as evidence makes up for one.
+    """
+    latest = state.latest(rule.evidence)
+    if latest is None:
+        return ()
+    listed = _wants_listed(rule, governance)
+    vouched = next(
+        (
+            each
+            for each in reversed(state.evaluated)
+            if each.kind == rule.evidence
+            and _vouching(state, each.evaluation, governance, listed=listed, now_ns=now_ns)[0]
+        ),
+        None,
+    )
+    return (latest,) if vouched in {None, latest} else (latest, vouched)
 
 
 def _author_problems(state: BundleState, governance: Governance, rule: StageRule | None, now_ns: int) -> Iterator[str]:

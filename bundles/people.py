@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Annotated, Final, TypeAlias
 
 from pydantic import AfterValidator
@@ -32,6 +33,7 @@ _ZERO_WIDTH_JOINERS: Final = "\u200c\u200d"
 """Needed to spell some scripts and emoji; the other format characters reorder or hide text."""
 
 
+@lru_cache(maxsize=4096)
 def read_person(text: str) -> str:
     """Return the name of a person as it is kept.
 
@@ -56,6 +58,7 @@ def read_person(text: str) -> str:
     return name
 
 
+@lru_cache(maxsize=4096)
 def same_person(name: str) -> str:
     """Return the form in which names of people are compared."""
     shown, address = _parts(unicodedata.normalize("NFKC", name).strip())

@@ -11,7 +11,7 @@ recorded twice, whoever asks.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from bundles.approvals import Approval
@@ -24,11 +24,12 @@ from bundles.gates import Check, GateResult, evaluate_gate
 from bundles.governance import in_force
 from bundles.grounds import verify_grounds
 from bundles.ladder import Decision, Proposal, answer_problems, decide
+from bundles.ledger import entry_key, time_of_next
 from bundles.people import read_note
 from bundles.stages import STAGES
 from bundles.state import BundleState, Request
 from bundles.statements import PromotionStatement
-from bundles.verification import Verifier
+from bundles.verification import CLOCK_TOLERANCE_NS, Verifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,8 @@ def answer(
     def draft(history: Sequence[LedgerEntry]) -> tuple[Request, Body | None]:
         state = verifier.state(history)
         request = state.request(statement.request_id)
-        if decision == "approve" and _is_known(state, request, approval):
+        known = _is_known(state, request, approval) if decision == "approve" else _is_denied(history, request, approval)
+        if known:
             return request, None
         problems = tuple(_answer_problems(catalog, verifier, history, request, decision, approval, now_ns))
         if problems:
@@ -221,11 +223,18 @@ def _outcome(
 
 
 def _is_known(state: BundleState, request: Request, approval: Approval) -> bool:
-    """Tell whether a rerun brings what is recorded, be the promotion made by now or not."""
+    """Tell whether a rerun brings what is recorded, or the promotion is made: then nothing is left to approve."""
     made = state.promotions[-1] if state.promotions else None
     stands = made is not None and (made.request.id, made.seq) == (request.id, state.last_move)
     said = any(each.person == approval.person and each.kind == approval.kind for each in request.approvals)
-    return said and (not request.ended or stands)
+    return stands or (said and not request.ended)
+
+
+def _is_denied(history: Sequence[LedgerEntry], request: Request, approval: Approval) -> bool:
+    """Tell whether this person's denial is what ended a request."""
+    bodies = (entry.body for entry in history)
+    denials = (body for body in bodies if isinstance(body, Denied) and body.request == request.id)
+    return any(each.approval.person == approval.person for each in denials)
 
 
 def _answer_problems(
@@ -241,6 +250,7 @@ def _answer_problems(
         yield f"{request.id} has ended: {request.ended}; ask for the promotion again"
         return
     proposal = _proposal_of(catalog, request.statement, request.notes)
+    now_ns = time_of_next(history, now_ns)
     state, decided = _decide(verifier, proposal, history, now_ns)
     yield from answer_problems(state, request, decision, approval, verifier.governance(), now_ns)
     if decision == "deny":
@@ -302,16 +312,25 @@ def _whole_id(catalog: Catalog, evaluation: str) -> str:
 def _decide(
     verifier: Verifier, proposal: Proposal, history: Sequence[LedgerEntry], now_ns: int
 ) -> tuple[BundleState, Decision]:
-    """Decide on a history whose every entry holds."""
+    """Decide on a history whose every entry holds, as of the time that an entry written now bears."""
+    ahead_ns = time_of_next(history, now_ns) - now_ns
+    now_ns = time_of_next(history, now_ns)
     state, governance = verifier.state(history), verifier.governance()
     decision = decide(
         proposal,
         state=state,
-        records=verifier.records_for(state, governance.policy, proposal.evaluations),
+        records=verifier.records_for(state, governance, proposal.evaluations, now_ns),
         governance=governance,
         debts=() if proposal.break_glass else verifier.debts(proposal.bundle, governance),
         now_ns=now_ns,
     )
+    if ahead_ns > CLOCK_TOLERANCE_NS and not decision.repeats:
+        last = entry_key(history[-1].ledger, history[-1].seq)
+        unmet = (
+            f"{last} is dated {ahead_ns / 3_600e9:.1f} h from now, so waiting times would be over too soon; set the "
+            "clock of this machine right, or if it is, wait",
+        )
+        decision = replace(decision, decision="refused", unmet=(*unmet, *decision.unmet))
     return state, decision
 
 

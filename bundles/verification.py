@@ -31,13 +31,12 @@ from bundles.entries import (
 from bundles.errors import IntegrityError, InvalidInputError, NotFoundError
 from bundles.evidence import Evaluation
 from bundles.governance import Governance, after, beginning
-from bundles.ladder import Proposal, answer_problems, decide
+from bundles.ladder import Proposal, answer_problems, decide, standing_evidence
 from bundles.ledger import entry_key
 from bundles.manifests import Bundle
-from bundles.policy import Policy
 from bundles.signatures import BadSignatureError, signer_of
 from bundles.stages import STAGES
-from bundles.state import BundleState, Glass
+from bundles.state import BundleState, Glass, Request
 from bundles.state import after as next_state
 from bundles.statements import AuthorStatement, EvaluationStatement, ReleaseStatement, Statement
 
@@ -100,20 +99,35 @@ class Verifier:
         """
         if not history:
             raise NotFoundError("The bundle has no history. Register it again.")
-        name = history[0].ledger
-        done, state = self._known.get(name, ((), None))
+        had_governance = bool(self._governances)
+        problems, state = self._take(history)
+        if problems and had_governance:
+            # The history may be younger than what was read of governance: then look at that again.
+            self.forget()
+            problems, state = self._take(history)
+        if problems or state is None:
+            name = history[0].ledger
+            raise IntegrityError(
+                "\n".join([*problems, f"Restore the ledger of {name} from a backup; run `audit verify`."])
+            )
+        self._known[history[0].ledger] = (tuple(history), state)
+        return state
+
+    def forget(self) -> None:
+        """Forget everything that grows: the ledgers are read again when they are needed."""
+        self._histories.clear()
+        self._governances.clear()
+        self._known.clear()
+
+    def _take(self, history: Sequence[LedgerEntry]) -> tuple[list[str], BundleState | None]:
+        done, state = self._known.get(history[0].ledger, ((), None))
         if tuple(history[: len(done)]) != done:
             done, state = (), None
         problems: list[str] = []
         for entry in history[len(done) :]:
             problems += self._entry_problems(state, entry)
             state = next_state(state, entry)
-        if problems or state is None:
-            raise IntegrityError(
-                "\n".join([*problems, f"Restore the ledger of {name} from a backup; run `audit verify`."])
-            )
-        self._known[name] = (tuple(history), state)
-        return state
+        return problems, state
 
     def problems(self, history: Sequence[LedgerEntry]) -> list[str]:
         """List what does not hold in a history, without stopping at the first."""
@@ -134,16 +148,20 @@ class Verifier:
                 self._records.update(self._catalog.known_evaluations([name]))
         return {name: self._records[name] for name in names if name in self._records}
 
-    def records_for(self, state: BundleState, policy: Policy, named: Iterable[str]) -> dict[str, Evaluation]:
-        """Return what `ladder.decide` needs: the named, the cited, and the latest evaluation of each kind."""
+    def records_for(
+        self, state: BundleState, governance: Governance, named: Iterable[str], now_ns: int
+    ) -> dict[str, Evaluation]:
+        """Return what `ladder.decide` needs: the named, the cited, and the standing evidence of each stage."""
         cited = [name for promotion in state.promotions for name in promotion.request.statement.evaluations]
-        rules = (policy.rule(state.target, stage) for stage in STAGES[state.target])
-        kinds = {rule.evidence for rule in rules if rule}
-        latest = [found.evaluation for kind in sorted(kinds) if (found := state.latest(kind))]
-        return self.records(dict.fromkeys([*named, *cited, *latest]))
+        rules = [rule for stage in STAGES[state.target] if (rule := governance.policy.rule(state.target, stage))]
+        standing = [found.evaluation for rule in rules for found in standing_evidence(state, rule, governance, now_ns)]
+        return self.records(dict.fromkeys([*named, *cited, *standing]))
 
     def debts(self, bundle_id: str, governance: Governance, until_ns: int | None = None) -> tuple[str, ...]:
-        """Say which broken glasses of the same algo owe reviews, now or at some time."""
+        """Say which broken glasses of the same algo owe reviews, now or, clocks being what they are, around some time.
+
+        What others wrote at about that time may not have been there to be read.
+        """
         manifest = self._manifest(bundle_id)
         lineage = lineage_of(self._catalog, manifest) if governance.glasses else ()
         found: list[str] = []
@@ -155,11 +173,13 @@ class Verifier:
     def _open_debt(self, broken: GlassBroken, until_ns: int | None) -> Iterator[str]:
         state: BundleState | None = None
         for entry in self.history(broken.bundle):
-            if until_ns is not None and entry.at_ns > until_ns:
+            if until_ns is not None and entry.at_ns > until_ns + CLOCK_TOLERANCE_NS:
                 break
             state = next_state(state, entry)
         for glass in state.glasses if state else ():
             if state is None or glass.promotion.request.id != broken.request:
+                continue
+            if until_ns is not None and glass.promotion.at_ns >= until_ns - CLOCK_TOLERANCE_NS:
                 continue
             held = sum(self._holds(state, glass, at) for at in range(len(glass.reviews)))
             if held < glass.reviews_needed:
@@ -230,19 +250,8 @@ class Verifier:
     def _promoted(self, state: BundleState, entry: LedgerEntry, body: Promoted) -> Iterator[str]:
         governance = self.governance(body.governance)
         yield from self._dating(entry, body.governance)
-        statement = state.request(body.request).statement
-        proposal = Proposal(
-            bundle=entry.ledger,
-            manifest=state.manifest,
-            bundle_kind=state.target,
-            target=statement.target,
-            stage=statement.stage,
-            evaluations=statement.evaluations,
-            break_glass=statement.break_glass,
-            glass_s=statement.glass_s,
-            notes=state.request(body.request).notes,
-        )
-        records = self.records_for(state, governance.policy, proposal.evaluations)
+        proposal = _proposal_of(state, state.request(body.request))
+        records = self.records_for(state, governance, proposal.evaluations, entry.at_ns)
         debts = () if proposal.break_glass else self.debts(entry.ledger, governance, entry.at_ns)
         decision = decide(
             proposal, state=state, records=records, governance=governance, debts=debts, now_ns=entry.at_ns
@@ -305,3 +314,18 @@ def _signature_problems(statement: Statement, entry: LedgerEntry, signature: str
         signer_of(statement.canonical(), signature, statement.namespace)
     except BadSignatureError as error:
         yield f"the signature of {entry.actor} does not verify: {error}"
+
+
+def _proposal_of(state: BundleState, request: Request) -> Proposal:
+    statement = request.statement
+    return Proposal(
+        bundle=state.bundle,
+        manifest=state.manifest,
+        bundle_kind=state.target,
+        target=statement.target,
+        stage=statement.stage,
+        evaluations=statement.evaluations,
+        break_glass=statement.break_glass,
+        glass_s=statement.glass_s,
+        notes=request.notes,
+    )

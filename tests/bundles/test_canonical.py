@@ -7,6 +7,7 @@ import math
 import struct
 
 import pytest
+import rfc8785
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,6 +26,10 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
+
+
+ASCII_NAMES = st.dictionaries(st.text(st.characters(max_codepoint=0x7F)), JSON | st.floats(-1e17, 1e17), max_size=8)
+"""What nearly all documents look like: these are written by the standard library."""
 
 
 class Sample(Document):
@@ -183,3 +188,8 @@ def test_text_that_is_not_unicode_is_named() -> None:
     for value in ({"a": ["x", "bad \udc80"]}, {"bad \udc80": 1}, "bad \udc80"):
         with pytest.raises(MalformedDocumentError, match=r"'bad \\udc80' is not valid Unicode"):
             canonical_json(value)
+
+
+@given(JSON | ASCII_NAMES | st.floats(1e-5, 1e-3) | st.floats(1e15, 1e17))
+def test_the_quick_way_writes_what_rfc8785_writes(value: object) -> None:
+    assert canonical_json(value) == rfc8785.dumps(value)  # type: ignore[arg-type]

@@ -350,10 +350,8 @@ def test_a_broken_glass_owes_two_reviews_before_the_same_algo_goes_up(world: Wor
     with pytest.raises(RefusedError) as caught:
         reviewed(world, RITA, signature="")
     assert "is typed" in caught.value.unmet[0]
-    reviewed(world, RITA)
-    with pytest.raises(RefusedError) as caught:
-        reviewed(world, RITA)
-    assert "has reviewed it already" in caught.value.unmet[0]
+    first = reviewed(world, RITA)
+    assert reviewed(world, RITA) == first, "said again, as after a crash, it counts once"
     assert "1 of 2 reviewers" in world.ask("replay", name).unmet[0]
     reviewed(world, OLGA)
     assert stage(world) == "live", "a ratified glass still lasts its hours"
