@@ -75,18 +75,43 @@ def verify(session: Session, evaluation_id: str, attest: bool) -> None:
     else:
         same, then, now = attest_evaluation(catalog, full_id, root, runner=runner, now_ns=time.time_ns())
     word = None if runner is None else {"runner": runner.name, "signed": runner.key is not None}
+    moved = [] if runner is None else _complete_requests(session, full_id)
     session.emit(
-        {"eval_id": full_id, "same": same, "result_digest": then, "result_digest_now": now, "attested": word},
+        {
+            "eval_id": full_id,
+            "same": same,
+            "result_digest": then,
+            "result_digest_now": now,
+            "attested": word,
+            "promoted": moved,
+        },
         [
             f"Evaluation: {full_id}",
             f"Recorded: {then}",
             f"Now: {now}",
             f"Verdict: {'same' if same else 'different'}",
             *([] if runner is None else [f"Attested: by {runner.name} ({'signed' if runner.key else 'unsigned'})"]),
+            *(f"Promoted: {each['bundle_id']} to {each['stage']} ({each['request']})" for each in moved),
         ],
     )
     if not same:
         raise click.exceptions.Exit(IntegrityError.exit_code)
+
+
+def _complete_requests(session: Session, eval_id: str) -> list[dict[str, str]]:
+    """Promote on the open requests to which nothing but this runner's word was missing."""
+    import time
+
+    from bundles.promotion import complete
+
+    catalog = session.catalog
+    moved = []
+    for request in catalog.ledger.state(catalog.bundle_of(catalog.evaluation(eval_id))).open_requests:
+        if eval_id in request.statement.evaluations:
+            outcome = complete(catalog, request.id, now_ns=time.time_ns())
+            if outcome.decision == "promoted":
+                moved.append({"bundle_id": outcome.bundle, "stage": outcome.stage, "request": request.id})
+    return moved
 
 
 def _executions(session: Session, record: Evaluation) -> list[dict[str, Any]]:

@@ -181,7 +181,9 @@ def _asked(catalog: Catalog, state: BundleState, request: Request, governance: G
     return Asked(request, state, governance, decision, now_ns)
 
 
-def _find(catalog: Catalog, *, ended: bool, now_ns: int) -> Iterator[Asked]:
+def _find(catalog: Catalog, problems: list[str], *, ended: bool, now_ns: int) -> Iterator[Asked]:
+    """Yield the requests of all bundles; a bundle whose record does not verify is told and hides no other."""
+    from bundles.errors import IntegrityError
     from bundles.verification import Verifier
     from sequence.cli.standings import standings
 
@@ -189,10 +191,13 @@ def _find(catalog: Catalog, *, ended: bool, now_ns: int) -> Iterator[Asked]:
     for bundle_id, standing in standings(catalog):
         if not ended and not standing.requests:
             continue
-        state = verifier.state(catalog.ledger.history(bundle_id))
-        for request in state.requests:
-            if ended or not request.ended:
-                yield _asked(catalog, state, request, verifier.governance(), now_ns)
+        try:
+            state = verifier.state(catalog.ledger.history(bundle_id))
+            for request in state.requests:
+                if ended or not request.ended:
+                    yield _asked(catalog, state, request, verifier.governance(), now_ns)
+        except IntegrityError as error:
+            problems.append(str(error))
 
 
 @click.command(cls=Command)
@@ -201,7 +206,8 @@ def _find(catalog: Catalog, *, ended: bool, now_ns: int) -> Iterator[Asked]:
 @pass_session
 def requests(session: Session, ended: bool, person: str | None) -> None:
     """List the open requests for promotion: what waits for whom, and for how long yet."""
-    found = _find(session.catalog, ended=ended, now_ns=time.time_ns())
+    problems: list[str] = []
+    found = _find(session.catalog, problems, ended=ended, now_ns=time.time_ns())
     shown = sorted(
         (
             each
@@ -212,3 +218,9 @@ def requests(session: Session, ended: bool, person: str | None) -> None:
     )
     lines = [part for each in shown for line in each.lines() for part in wrapped(line)]
     session.emit([each.document() for each in shown], lines or ["No request waits."])
+    if problems:
+        from bundles.errors import IntegrityError
+
+        for problem in problems:
+            session.say(f"Error: {problem}")
+        raise click.exceptions.Exit(IntegrityError.exit_code)

@@ -241,6 +241,7 @@ def test_a_record_that_was_tampered_with_shows(
 ) -> None:
     sequence(*sequence.promotion(bundle, "--eval-run", evaluate(bundle), approver="jane@firm"))
     shutil.rmtree(tmp_path / "store" / "refs" / "evaluations")
+    assert "does not allow this promotion" in sequence("requests", "--all", exit_code=7).stderr
     shown = sequence.json("bundle", "show", bundle, exit_code=7)
     assert shown["stage"] == "replay"
     assert any("does not allow this promotion" in problem for problem in shown["problems"])

@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from bundles.policy import load_policy
+from bundles.signatures import make_key
 from evals.engine.settings import LatencyModel, QueueModel
 from evals.market.datasets import build_dataset
 from evals.market.synthetic import DEFAULT_INSTRUMENT, synthetic_tape
@@ -84,6 +86,55 @@ def test_who_executed_an_evaluation_is_signed_and_shown(
     assert ", not on the roster, unsigned, the same result\n" in sequence("eval", "show", evaluation).stdout
     assert f"attested jane@firm {evaluation}: the same result, signed" in sequence("bundle", "history", bundle).stdout
     assert sequence.json("audit", "verify")["problems"] == []
+
+
+def test_a_second_runner_completes_a_promotion_and_a_failing_run_demotes(
+    sequence: Command, dataset: str, bundle: str, firm: Firm, tmp_path: Path
+) -> None:
+    def policy(**changed: Any) -> Path:
+        document = load_policy(firm.policy).model_dump(mode="json")
+        document["ladders"]["edge"]["replay"] |= {
+            "coverage": {"min_duration_s": 30, "min_events": 100},
+            "rules": [{"metric": "traps", "op": "==", "value": 0}],
+            "runners": {"count": 2, "listed": True},
+            "approvals": {"count": 1, "signed": False},
+        } | changed
+        (tmp_path / "easy.yaml").write_text(json.dumps(document))  # JSON is YAML
+        return tmp_path / "easy.yaml"
+
+    keys = {name: firm.key(key) for name, key in (("lab-1", "nobody"), ("lab-2", "spare"))}
+    make_key(keys["lab-2"], "lab-2")
+    with (firm.folder / "allowed_signers").open("a") as signers:
+        signers.writelines(f"{name} {key.with_suffix('.pub').read_text()}" for name, key in keys.items())
+    with (firm.folder / "roles.yaml").open("a") as roles:
+        roles.writelines(f"  {name}: [runner]\n" for name in keys)
+    jane = ("--approver", "jane@firm", "--key", firm.key("jane"))
+    sequence("policy", "roster", firm.folder / "allowed_signers", "--roles", firm.folder / "roles.yaml", *jane)
+    sequence("policy", "set", policy(), *jane)
+
+    def runs_at(name: str) -> None:
+        sequence.environ |= {"SEQUENCE_RUNNER": name, "SEQUENCE_RUNNER_KEY": str(keys[name])}
+
+    runs_at("lab-1")
+    run = ("backtest", "--dataset", dataset, "--bundle", bundle)
+    evaluation = sequence.json(*run)["eval_id"]
+    asked = sequence.json(*sequence.promotion(bundle, "--eval-run", evaluation, approver="jane@firm"), exit_code=3)
+    assert asked["decision"] == "pending"
+    (waiting,) = sequence.json("requests")
+    assert (waiting["approvals_given"], waiting["missing_runners"]) == (["jane@firm"], [evaluation])
+    assert f"Missing runners: {evaluation}" in sequence("requests").stdout
+    runs_at("lab-2")
+    attested = sequence.json("eval", "verify", evaluation, "--attest")
+    assert attested["promoted"] == [{"bundle_id": bundle, "stage": "replay", "request": asked["request"]}]
+    assert all(
+        each["listed"] and not each["problem"] for each in sequence.json("eval", "show", evaluation)["executions"]
+    )
+
+    never = [{"metric": "callbacks", "op": "==", "value": 0}]
+    sequence("policy", "set", policy(rules=never, demote_on_failure=True), *jane)
+    failed = sequence(*run, "--seed", "7")
+    assert f"{bundle} was at stage replay; the policy demotes it to research." in failed.stderr
+    assert "demoted policy replay to research because of eval_" in sequence("bundle", "history", bundle).stdout
 
 
 def test_breaking_the_glass_starts_the_replay_that_was_skipped(
