@@ -112,18 +112,19 @@ def review(
 ) -> None:
     """Say afterwards whether it was right to break the glass for a bundle: the oldest one that owes a review."""
     from bundles.descent import review as look_at_glass
-    from bundles.descent import review_statement
     from bundles.governance import in_force
     from bundles.statements import PROMOTION
 
     catalog, now_ns, person = session.catalog, time.time_ns(), approver.strip() or session.settings.user
-    governance, request = in_force(catalog), review_statement(catalog, bundle_id, verdict).request
+    governance = in_force(catalog)
     key = key or key_at_hand(governance.roster, person, PROMOTION, now_ns)
     with telling_how_to_sign(governance.roster, person, governance.policy.break_glass.reviews, signed=key is not None):
         change = look_at_glass(
             catalog, bundle_id, verdict=verdict, notes=notes, reviewer=person, key=key, now_ns=now_ns
         )
-    glass = next(each for each in catalog.ledger.state(change.bundle).glasses if each.promotion.request.id == request)
+    glasses = catalog.ledger.state(change.bundle).glasses
+    glass = next(each for each in glasses if change.ledger_seq in {review.seq for review in each.reviews})
+    request = glass.promotion.request.id
     _show(
         session,
         change,

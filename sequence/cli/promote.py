@@ -33,7 +33,12 @@ _STAGES: Final = ("research", "replay", "shadow", "sandbox", "live", "scaled")
     help="Evaluation that justifies the promotion (required unless --break-glass; repeatable)",
 )
 @click.option("--approver", default="", help="Who is approving; without, the request stays open for: sequence approve")
-@click.option("--key", type=click.Path(exists=True, path_type=Path), help="Sign the approval with this OpenSSH key")
+@click.option(
+    "--key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Sign the approval with this OpenSSH key [default where one is asked for: the first usual one in ~/.ssh that "
+    "the roster lists]",
+)
 @click.option("--break-glass", is_flag=True, help="Emergency bypass: skips ladder order, evaluations and quorum")
 @click.option(
     "--hours", type=click.IntRange(1, 24), help="How long a broken glass lasts [default: as the policy says, 4]"
@@ -112,7 +117,8 @@ def _approved_at_once(
 
     governance, state = in_force(session.catalog), session.catalog.ledger.state(outcome.bundle)
     rule, roster = approval_rule(governance.policy, state.target, outcome.statement), governance.roster
-    key = key or key_at_hand(roster, person, PROMOTION, now_ns)
+    if key is None and rule is not None and rule.signed:
+        key = key_at_hand(roster, person, PROMOTION, now_ns)
     if outcome.request is None:
         if rule is None:
             return outcome

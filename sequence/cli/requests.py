@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import click
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 Status: TypeAlias = Literal["waiting", "ready", "blocked", "void", "ended"]
 
+_STATUS: Final[dict[str, Status]] = {"pending": "waiting", "promoted": "ready", "refused": "blocked"}
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -39,9 +41,9 @@ class Asked:
         """Waiting for people or runners, ready, blocked by something else, void or ended."""
         if self.decision is None:
             return "ended"
-        if self.decision.request is None or self.decision.request.id != self.request.id:
-            return "blocked" if self.decision.decision == "refused" and self.now_ns < self.expires_ns else "void"
-        return {"pending": "waiting", "promoted": "ready", "refused": "blocked"}[self.decision.decision]  # type: ignore[return-value]
+        if self.now_ns >= self.expires_ns or not self.request.statement.asks_the_same(self.decision.statement):
+            return "void"
+        return _STATUS[self.decision.decision]
 
     @property
     def rule(self) -> ApprovalRule | None:

@@ -149,6 +149,18 @@ def test_the_glass_is_broken_with_approver_notes_and_signature_only(sequence: Co
     assert "BREAK-GLASS: live for 2 h: fire" in history
 
 
+def test_the_key_at_hand_signs_where_a_signature_is_asked_for(
+    sequence: Command, bundle: str, firm: Firm, evaluate: Evaluate, tmp_path: Path
+) -> None:
+    firm.owns("jane", tmp_path / "home")
+    given = sequence.promotion(bundle, "--eval-run", evaluate(bundle), approver="jane@firm")
+    outcome = sequence.json(*given, exit_code=3)
+    assert outcome["decision"] == "pending"
+    assert any("0 of 1 signed approval by trading" in condition for condition in outcome["unmet"])
+    assert "approved jane@firm" in sequence("bundle", "history", bundle).stdout
+    assert "Approvals: 1/2 (jane@firm)" in sequence("requests").stdout
+
+
 def test_no_prefect_is_imported(sequence: Command, bundle: str, evaluate: Evaluate) -> None:
     arguments = sequence.promotion(bundle, "--eval-run", evaluate(bundle), approver="jane@firm")
     done = sequence.process(*arguments, environ={"PYTHONPROFILEIMPORTTIME": "1"})
