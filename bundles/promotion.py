@@ -163,18 +163,14 @@ def _complete(
     catalog: Catalog, verifier: Verifier, proposal: Proposal, *, actor: str, now_ns: int, only: str | None = None
 ) -> Outcome:
     """Write the promotion if everything is there; with ``only`` on that request and no other."""
-    if proposal.break_glass:
-        _, decision = _decide(verifier, proposal, catalog.ledger.history(proposal.bundle), now_ns)
-        if decision.decision == "promoted" and decision.request and not decision.repeats:
-            record_glass(catalog, proposal.bundle, decision.request, now_ns=now_ns)
-            verifier = Verifier(catalog)
 
-    def draft(history: Sequence[LedgerEntry]) -> tuple[tuple[BundleState, Decision], Body | None]:
+    def draft(history: Sequence[LedgerEntry]) -> tuple[tuple[BundleState, Decision, Request | None], Body | None]:
         state, decision = _decide(verifier, proposal, history, now_ns)
-        request = decision.request
+        request, governance = decision.request, verifier.governance()
         if decision.decision != "promoted" or decision.repeats or request is None or only not in {None, request.id}:
-            return (state, decision), None
-        governance = verifier.governance()
+            return (state, decision, None), None
+        if proposal.break_glass and request.id not in {glass.request for glass in governance.glasses}:
+            return (state, decision, request), None
         body = Promoted(
             request=request.id,
             from_stage=state.earned,
@@ -182,10 +178,14 @@ def _complete(
             governance=governance.entries,
             reviews=governance.policy.break_glass.reviews.count if proposal.break_glass else 0,
         )
-        return (state, decision), body
+        return (state, decision, None), body
 
-    (state, decision), seq = catalog.ledger.append(proposal.bundle, actor=actor, at_ns=now_ns, draft=draft)
-    return _outcome(proposal, state, decision, only, now_ns, seq=seq)
+    while True:
+        (state, decision, untold), seq = catalog.ledger.append(proposal.bundle, actor=actor, at_ns=now_ns, draft=draft)
+        if untold is None:
+            return _outcome(proposal, state, decision, only, now_ns, seq=seq)
+        record_glass(catalog, proposal.bundle, untold, now_ns=now_ns)
+        verifier = Verifier(catalog)
 
 
 def _outcome(

@@ -64,6 +64,9 @@ class Verifier:
         """Return what is in force, or was after so many entries of the governance ledger."""
         if not self._governances:
             self._read_governance()
+        if entries is not None and entries >= len(self._governances):
+            self._histories.pop(GOVERNANCE_LEDGER, None)  # somebody wrote to it since
+            self._read_governance()
         if entries is None:
             return self._governances[-1]
         if entries >= len(self._governances):
