@@ -121,6 +121,7 @@ def _resume_flows(session: Session, request_id: str, decision: Literal["approve"
     url = session.settings.prefect_api_url
     if not url:
         return 0
+    session.progress(f"The answer is recorded; telling Prefect at {url}")
     try:
         from flows.answering import resume_waiting_runs
 
