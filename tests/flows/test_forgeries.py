@@ -66,6 +66,7 @@ def test_approvals_by_the_author_of_other_things_and_said_twice_do_not_count(
         ("does not verify", signed(RITA, ladder.asked(other))),
         ("does not verify", signed(RITA, statement.model_copy(update={"stage": "live"}))),
         ("does not verify", signed(RITA, statement.model_copy(update={"policy": digest_of(b"lenient")}))),
+        ("does not verify", signed(RITA, statement.model_copy(update={"entry": statement.entry - 1}))),
     ]
     turned_down(ladder, deployed, waiting, forged)
     assert caplog.text.count("does not count") == len(forged)
@@ -85,7 +86,6 @@ def test_more_answers_that_do_not_count(ladder: Ladder, deployed: Deployed, wait
         ("has no key in the roster", signed(STRANGER, statement)),
         ("is in the roster under another name", signed(TOM, statement, approver=RITA.name)),
         ("does not verify", {**signed(RITA, statement), "signature": "-----BEGIN SSH SIGNATURE-----\nAAAA"}),
-        ("does not verify", signed(RITA, statement.model_copy(update={"entry": statement.entry - 1}))),
         ("does not verify", signed(RITA, statement, decision="deny") | {"decision": "approve"}),
         ("holds none of the roles", signed(OTTO, statement)),
     ]
@@ -107,7 +107,7 @@ def test_run_input_that_no_form_gives_is_turned_down(deployed: Deployed, waiting
         assert deployed.events()[-1] == "answer-refused"
 
 
-@pytest.mark.parametrize("state", ["Completed", "Running", "Scheduled"])
+@pytest.mark.parametrize("state", ["Completed", pytest.param("Running", marks=pytest.mark.long), "Scheduled"])
 def test_a_forced_state_is_only_a_state(deployed: Deployed, waiting: Waiting, ladder: Ladder, state: str) -> None:
     bundle, run, statement = waiting
     run.force(state)
@@ -121,6 +121,7 @@ def test_a_forced_state_is_only_a_state(deployed: Deployed, waiting: Waiting, la
     assert deployed.events() == ["requested"]
 
 
+@pytest.mark.long
 def test_a_tag_that_leads_to_another_request_is_not_followed(
     ladder: Ladder, deployed: Deployed, waiting: Waiting
 ) -> None:
@@ -193,6 +194,7 @@ def test_an_invented_record_is_refused(ladder: Ladder, deployed: Deployed) -> No
     assert deployed.events() == ["refused"] * 3
 
 
+@pytest.mark.long
 def test_approvals_of_an_earlier_request_do_not_serve_the_next(
     ladder: Ladder, deployed: Deployed, waiting: Waiting
 ) -> None:
