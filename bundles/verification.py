@@ -30,6 +30,7 @@ from bundles.ladder import Proposal, decide
 from bundles.ledger import entry_key
 from bundles.manifests import Bundle
 from bundles.policy import Policy
+from bundles.signatures import PublicKey
 from bundles.stages import STAGES
 from bundles.state import BundleState, Glass
 from bundles.state import after as next_state
@@ -49,6 +50,7 @@ class Verifier:
         self._histories = dict(histories or {})
         self._governances: list[Governance] = []
         self._governance_times: list[int] = []
+        self._keys: frozenset[tuple[str, PublicKey]] | None = None
         self._records: dict[str, Evaluation] = {}
         self._known: dict[str, tuple[tuple[LedgerEntry, ...], BundleState]] = {}
         self._manifests: dict[str, Bundle] = {}
@@ -68,13 +70,19 @@ class Verifier:
             )
         return self._governances[entries]
 
+    def keys_ever_listed(self) -> frozenset[tuple[str, PublicKey]]:
+        """Return every person with every key that any roster has given to them."""
+        if self._keys is None:
+            self.governance()
+            self._keys = frozenset((key.person, key.key) for each in self._governances for key in each.roster.keys)
+        return self._keys
+
     def _read_governance(self) -> None:
-        found = beginning()
-        self._governances, self._governance_times = [found], []
-        for entry in self.history(GOVERNANCE_LEDGER):
-            found = after(self._catalog, found, entry)
-            self._governances.append(found)
-            self._governance_times.append(entry.at_ns)
+        found = [beginning()]
+        history = self.history(GOVERNANCE_LEDGER)
+        for entry in history:
+            found.append(after(self._catalog, found[-1], entry))
+        self._governances, self._governance_times = found, [entry.at_ns for entry in history]
 
     # Bundles
 
