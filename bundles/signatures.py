@@ -258,6 +258,7 @@ def _check_algorithm(algorithm: str) -> None:
         raise ValueError(f"{algorithm[:60]!a} is not a kind of key that may sign; these are: {', '.join(ALGORITHMS)}")
 
 
+@lru_cache(maxsize=256)
 def _load(blob: bytes) -> tuple[PublicKey, _Loaded]:
     """Read a key blob that ``ssh-keygen`` could have written; raises ValueError."""
     # The cryptography package takes as long to import as all the rest, and is needed only where keys are.

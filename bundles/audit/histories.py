@@ -9,7 +9,7 @@ from bundles.audit.citations import cited_blobs
 from bundles.audit.findings import Findings
 from bundles.canonical import short_id
 from bundles.catalog import Catalog, ref_key
-from bundles.entries import Approved, Attested, Denied, Evaluated, GlassBroken, LedgerEntry, Registered
+from bundles.entries import Approved, Attested, Denied, Evaluated, GlassBroken, LedgerEntry, Registered, Requested
 from bundles.evidence import Evaluation
 from bundles.ledger import entry_key, head_key
 from bundles.people import same_person
@@ -37,14 +37,15 @@ class HistoryAudit:
         self._cite = cite
         self._states: dict[str, BundleState] = {}
         self._broken: set[str] = set()
+        self._recorded: dict[tuple[str, str], str] = {}
         self.entries = 0
         """How many entries were verified."""
         self.governed = False
         """Whether governance verifies; without it no decision can be taken again."""
 
-    def state(self, name: str) -> BundleState | None:
-        """Return what became of a bundle; None if it has no history."""
-        return self._states.get(name)
+    def recorded(self, bundle_id: str, name: str) -> str | None:
+        """Return the digest that a bundle's ledger gives for an evaluation or a request."""
+        return self._recorded.get((bundle_id, name))
 
     def is_broken(self, name: str) -> bool:
         """Tell whether a history was found that does not verify: what it says of anything else is not known."""
@@ -118,6 +119,8 @@ class HistoryAudit:
         where, body = entry_key(entry.ledger, entry.seq), entry.body
         if isinstance(body, Registered):
             self._cite(body.manifest, where)
+        elif isinstance(body, Requested):
+            self._recorded[entry.ledger, body.statement.request_id] = body.statement.digest()
         elif isinstance(body, Evaluated | Attested):
             self._check_execution(state, entry, body)
         elif isinstance(body, Approved | Denied):
@@ -126,6 +129,7 @@ class HistoryAudit:
 
     def _check_execution(self, state: BundleState, entry: LedgerEntry, body: Evaluated | Attested) -> None:
         where = entry_key(entry.ledger, entry.seq)
+        self._recorded[entry.ledger, body.evaluation] = body.record
         self._cite(body.record, where)
         record = self._catalog.read(body.record, Evaluation)
         for blob in cited_blobs(record):

@@ -101,8 +101,8 @@ class _Audit:
                 with self._findings.of(key):
                     self._check_reference(key, read(key.rpartition("/")[2]))
         checkpoints = self._check_checkpoints(against)
-        for key in blobs:
-            self._check_leftover(key)
+        for digest in sorted(self._sound - self._cited):
+            self._check_leftover(digest)
         return self._findings.report(entries=self._histories.entries, objects=len(self._keys), checkpoints=checkpoints)
 
     def _below(self, prefix: str) -> list[str]:
@@ -144,14 +144,13 @@ class _Audit:
                 return
             self._findings.problem(f"{key}: missing, but {by} refers to it; restore it from a backup")
 
-    def _check_leftover(self, key: str) -> None:
+    def _check_leftover(self, digest: str) -> None:
         """Name a document that should be found by an id and is not."""
-        digest = _digest_in(key)
-        found = self._store.get_versioned(key) if digest in self._sound - self._cited else None
+        found = self._store.get_versioned(blob_key(digest))
         named = name_of(digest, found[0]) if found else None
         if named:
             self._findings.unfinished(
-                f"{ref_key(*named)}: missing, while {key} holds its document; register or record it again"
+                f"{ref_key(*named)}: missing, while {blob_key(digest)} holds its document; register or record it again"
             )
 
     # References
@@ -164,23 +163,11 @@ class _Audit:
         for kind, cited in cited_names(document):
             if not self._has(ref_key(kind, cited)):
                 self._findings.problem(f"{ref_key(kind, cited)}: missing, but {key} builds on it; restore it")
-        if isinstance(document, Evaluation):
-            bundle_id = short_id("bun", document.inputs.bundle)
-            state = self._histories.state(bundle_id)
-            if self._histories.is_broken(bundle_id):
-                return
-            recorded = state.find(document.eval_id) if state else None
-            if recorded is None or recorded.record != digest:
-                self._findings.problem(
-                    f"{key}: the ledger of {bundle_id} does not know this record; restore the ledger"
-                )
-        elif isinstance(document, PromotionStatement):
-            bundle_id = short_id("bun", document.bundle)
-            state = self._histories.state(bundle_id)
-            if not self._histories.is_broken(bundle_id) and (
-                state is None or all(each.statement != document for each in state.requests)
-            ):
-                self._findings.problem(f"{key}: the ledger of {bundle_id} has no such request; restore the ledger")
+        if isinstance(document, Evaluation | PromotionStatement):
+            name = key.rpartition("/")[2]
+            bundle_id = self._catalog.bundle_of(document)
+            if not self._histories.is_broken(bundle_id) and self._histories.recorded(bundle_id, name) != digest:
+                self._findings.problem(f"{key}: the ledger of {bundle_id} does not know it; restore the ledger")
 
     # Ledgers
 
