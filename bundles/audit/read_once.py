@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter
@@ -53,6 +53,10 @@ class ReadOnceStore:
     def list(self, prefix: str) -> Iterator[str]:
         """Yield the keys that begin with a prefix, as they are now."""
         return self._store.list(prefix)
+
+    def contents(self, prefix: str, remembered: Callable[[], Mapping[str, bytes]]) -> Iterator[tuple[str, bytes]]:
+        """Yield them with their contents, as they are now."""
+        return self._store.contents(prefix, remembered)
 
     def put_if_absent(self, key: str, content: bytes) -> bool:
         """Refuse: an audit writes nothing."""

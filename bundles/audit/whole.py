@@ -183,6 +183,7 @@ class _Audit:
         """Verify policies and rosters; without them no decision can be taken again."""
         with self._findings.of(f"ledger/{GOVERNANCE_LEDGER}/"):
             history = self._verifier.history(GOVERNANCE_LEDGER)
+            self._histories.entries += len(history)
             self._histories.check_head(GOVERNANCE_LEDGER, len(history), None)
             for entry in history:
                 self._check_change(entry_key(GOVERNANCE_LEDGER, entry.seq), entry.body)
@@ -206,6 +207,7 @@ class _Audit:
         history: tuple[LedgerEntry, ...] = ()
         with self._findings.of(f"ledger/{CHECKPOINT_LEDGER}/"):
             history = self._verifier.history(CHECKPOINT_LEDGER)
+            self._histories.entries += len(history)
             self._histories.check_head(CHECKPOINT_LEDGER, len(history), None)
             for entry in history:
                 if isinstance(entry.body, CheckpointMade):

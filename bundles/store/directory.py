@@ -10,7 +10,7 @@ import fcntl
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -83,6 +83,17 @@ class DirectoryStore:
         """Yield the keys that begin with a prefix, in order of their bytes."""
         folder = check_prefix(prefix).rpartition("/")[0]
         return self._walk(self.root / folder, f"{folder}/" if folder else "", prefix)
+
+    def contents(
+        self,
+        prefix: str,
+        remembered: Callable[[], Mapping[str, bytes]],  # noqa: ARG002 -- reading a file is as quick as comparing it
+    ) -> Iterator[tuple[str, bytes]]:
+        """Yield the keys that begin with a prefix with their contents."""
+        for key in self.list(prefix):
+            content = self._read(key)
+            if content is not None:
+                yield key, content
 
     def _walk(self, folder: Path, path_prefix: str, prefix: str) -> Iterator[str]:
         with self._failures_of(prefix):
