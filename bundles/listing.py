@@ -36,13 +36,11 @@ def _standing(key: str, content: bytes) -> Standing:
     # Ten thousand of these are wanted within a second; models that validate take most of it.
     try:
         fields: dict[str, Any] = json.loads(content)["standing"]
-        fields["lent"] = tuple(Lent.model_construct(**_lent(each)) for each in fields["lent"])
-        fields["requests"] = tuple(fields["requests"])
-        if fields.keys() != Standing.model_fields.keys():
-            raise KeyError
+        lent = tuple(Lent.model_construct(**_lent(each)) for each in fields["lent"])
+        known = {name: fields[name] for name in Standing.model_fields}
     except (ValueError, KeyError, TypeError) as error:
         raise IntegrityError(f"{key} is not the head of a bundle's ledger. {REMEDY}") from error
-    return Standing.model_construct(**fields)
+    return Standing.model_construct(**known | {"lent": lent, "requests": tuple(fields["requests"])})
 
 
 def _lent(fields: dict[str, Any]) -> dict[str, Any]:

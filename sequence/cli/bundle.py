@@ -304,18 +304,20 @@ def _register(session: Session, manifest: Bundle, wasm: bytes | None) -> None:
 
 
 def _list_store(session: Session) -> None:
-    catalog = session.catalog
-    documents = []
-    for bundle_id in catalog.bundle_ids():
-        manifest = catalog.bundle(bundle_id)
-        documents.append(
-            {
-                "bundle_id": bundle_id,
-                "strategy": manifest.strategy if manifest.kind == "edge" else manifest.kind,
-                "wasm_hash": manifest.wasm.digest if manifest.kind == "edge" else "-",
-                "stage": catalog.ledger.state(bundle_id).stage,
-            }
-        )
+    import time
+
+    from bundles.listing import standings
+
+    now_ns = time.time_ns()
+    documents = [
+        {
+            "bundle_id": bundle_id,
+            "strategy": standing.strategy,
+            "wasm_hash": standing.wasm or "-",
+            "stage": standing.stage_at(now_ns),
+        }
+        for bundle_id, standing in standings(session.catalog).items()
+    ]
     session.emit(
         documents, columns(("BUNDLE_ID", "STRATEGY", "WASM_HASH", "STAGE"), [tuple(d.values()) for d in documents])
     )
