@@ -16,8 +16,8 @@ from bundles.approvals import signature_problem
 from bundles.canonical import Digest, Document, digest_of, read_document
 from bundles.catalog import Catalog, ref_key
 from bundles.entries import CHECKPOINT_LEDGER, GOVERNANCE_LEDGER, Body, CheckpointMade, LedgerEntry
-from bundles.errors import IntegrityError, NotFoundError
-from bundles.governance import Governance
+from bundles.errors import IntegrityError, NotFoundError, RefusedError
+from bundles.governance import Governance, in_force
 from bundles.ledger import Head, entry_key, head_key, read_head
 from bundles.people import same_person
 from bundles.runners import RUNNER_ROLE, Runner
@@ -81,6 +81,7 @@ def make_checkpoint(catalog: Catalog, signer: Runner, *, now_ns: int) -> int | N
     """Append a signed picture of the store to the checkpoints; return the entry's number, None if nothing has changed.
 
     Raises:
+        RefusedError: the roster names others who may sign checkpoints.
         IntegrityError: something that the last checkpoint has seen is gone; nothing is signed.
 
     """
@@ -103,7 +104,12 @@ def make_checkpoint(catalog: Catalog, signer: Runner, *, now_ns: int) -> int | N
         previous = history[-1].digest() if history else None
         digest = catalog.put_blob(now.canonical()).digest
         statement = CheckpointStatement(entry=len(history) + 1, previous=previous, heads=digest)
-        return None, CheckpointMade(heads=digest, signature=signer.sign(statement))
+        signature = signer.sign(statement)
+        governance = in_force(catalog, now.governance)
+        problem = signer_problem(statement, signature, signer.name, governance, now_ns)
+        if problem and signers(governance):
+            raise RefusedError("This checkpoint would not count; nothing was recorded:", (problem,))
+        return None, CheckpointMade(heads=digest, signature=signature)
 
     return catalog.ledger.append(CHECKPOINT_LEDGER, actor=signer.name, at_ns=now_ns, draft=draft)[1]
 
@@ -165,11 +171,12 @@ def signers(governance: Governance) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*roster.people_with(CHECKPOINT_ROLE), *roster.people_with(RUNNER_ROLE))))
 
 
-def signer_problem(entry: LedgerEntry, body: CheckpointMade, governance: Governance) -> str | None:
+def signer_problem(
+    statement: CheckpointStatement, signature: str, signer: str, governance: Governance, at_ns: int
+) -> str | None:
     """Say why a checkpoint is not the word of somebody who may sign one; None if it is."""
-    if same_person(entry.actor) not in {same_person(name) for name in signers(governance)}:
-        return f"{entry.actor} holds neither the role {CHECKPOINT_ROLE} nor {RUNNER_ROLE}"
-    if not body.signature:
-        return f"{entry.actor} did not sign it"
-    statement = CheckpointStatement(entry=entry.seq, previous=entry.previous, heads=body.heads)
-    return signature_problem(statement, body.signature, entry.actor, governance.roster, entry.at_ns)
+    if same_person(signer) not in {same_person(name) for name in signers(governance)}:
+        return f"{signer} holds neither the role {CHECKPOINT_ROLE} nor {RUNNER_ROLE} in the roster"
+    if not signature:
+        return f"{signer} did not sign it"
+    return signature_problem(statement, signature, signer, governance.roster, at_ns)

@@ -11,6 +11,7 @@ from bundles.checkpoints import Checkpoint, CheckpointExport, read_checkpoint, s
 from bundles.entries import CHECKPOINT_LEDGER, GOVERNANCE_LEDGER, CheckpointMade, LedgerEntry
 from bundles.errors import IntegrityError
 from bundles.ledger import entry_key, head_key
+from bundles.statements import CheckpointStatement
 from bundles.verification import CLOCK_TOLERANCE_NS, Verifier
 
 
@@ -60,7 +61,9 @@ class CheckpointAudit:
                 break
         if not isinstance(entry.body, CheckpointMade):
             return
-        problem = signer_problem(entry, entry.body, governance)
+        body = entry.body
+        statement = CheckpointStatement(entry=entry.seq, previous=entry.previous, heads=body.heads)
+        problem = signer_problem(statement, body.signature, entry.actor, governance, entry.at_ns)
         if problem and signers(governance):
             self._findings.problem(f"{where}: {problem}; find out who wrote it, restore the checkpoints from a backup")
         elif problem:
