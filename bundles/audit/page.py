@@ -25,7 +25,8 @@ th, td { border-bottom: 1px solid var(--line); overflow-wrap: anywhere } details
 summary { cursor: pointer } ul { margin: .25rem 0; padding-left: 1.2rem }
 pre { overflow-x: auto; background: var(--soft); padding: .5rem; border-radius: .3rem; font-size: .8rem }
 @media (max-width: 36rem) { dl { grid-template-columns: 1fr; gap: 0 } dt { margin-top: .4rem } }
-@media print { body { max-width: none; font-size: 10pt } article { break-inside: avoid } }
+@media print { body { max-width: none; font-size: 10pt } article { break-inside: avoid }
+  details::details-content { content-visibility: visible; display: block } }
 """
 
 
@@ -72,7 +73,8 @@ def _change(change: Change) -> str:
     if change.break_glass:
         facts.append(("Break-glass", f'<strong class="bad">{escape(change.break_glass)}</strong>'))
     if change.approved_by:
-        facts.append(("Word of", "<br>".join(map(_word, change.approved_by))))
+        label = "Approved by" if change.what.startswith("promoted") else "Word of"
+        facts.append((label, "<br>".join(map(_word, change.approved_by))))
     facts += [("Evidence", _evidence(each)) for each in change.evidence]
     for name, text in (("Request", change.request), ("Policy", change.policy), ("Roster", change.roster)):
         if text:

@@ -243,7 +243,7 @@ class _Teller:
         glass = ""
         if statement.break_glass and statement.glass_s is not None:
             until = entry.at_ns + statement.glass_s * 10**9
-            glass = f"glass broken until {in_utc(until)}; {body.reviews} reviews owed"
+            glass = f"glass broken until {in_utc(until)[:19]} UTC; {body.reviews} reviews asked for"
         return self._made(
             entry,
             f"promoted: {body.from_stage} to {body.stage}",
