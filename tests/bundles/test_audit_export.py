@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from pathlib import Path
 
 import pytest
 
@@ -14,8 +15,8 @@ from bundles.canonical import read_document
 from bundles.errors import IntegrityError, NotFoundError
 from bundles.ledger import entry_key
 from bundles.roster import Roster
-from bundles.store import ObjectStore
-from tests.bundles.conftest import GRETA, NOW_NS, OTTO, PEOPLE, RITA, ROSTER, TOM, Person, World, edge_bundle, roster_of
+from bundles.store import ObjectStore, open_store
+from tests.bundles.conftest import GRETA, NOW_NS, OTTO, PEOPLE, RITA, ROSTER, TOM, Person, World, roster_of
 
 FORMULA = '=HYPERLINK("http://example.com") <script>alert(1)</script>'
 
@@ -94,10 +95,9 @@ def test_what_does_not_verify_is_not_exported(world: World) -> None:
         export(world.catalog, now_ns=NOW_NS)
 
 
-def test_an_open_request_is_no_promotion(world: World) -> None:
-    request = world.ask(
-        "replay", world.evaluate("replay", bundle=edge_bundle(1)), bundle=edge_bundle(1).bundle_id
-    ).request
+def test_an_open_request_is_no_promotion(tmp_path: Path) -> None:
+    world = World(open_store((tmp_path / "open").as_uri())).begin()
+    request = world.ask("replay", world.evaluate("replay")).request
     with pytest.raises(NotFoundError, match=f"No promotion was made on {request}"):
         export(world.catalog, promotion=request, now_ns=NOW_NS)
 
