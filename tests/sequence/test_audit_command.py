@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from bundles.ledger import head_key
 from bundles.store import open_store
 from sequence.cli import main
-from tests.bundles.conftest import NOW_NS, PEOPLE, ROSTER, World
+from tests.bundles.conftest import PEOPLE, ROSTER, World
 
 
 @pytest.fixture
@@ -37,10 +37,7 @@ def test_verify_names_what_is_lost_and_exits_7(world: World, tmp_path: Path) -> 
     (tmp_path / "store" / key).unlink()
     document = json.loads(audit("verify", "--json", exit_code=7).stdout)
     assert any(key in problem for problem in document["problems"])
-    assert (
-        f"Problem: {key}" in audit("verify", exit_code=7).output
-        or "Problem: ledger/" in audit("verify", exit_code=7).output
-    )
+    assert "Verdict: does not verify" in audit("verify", exit_code=7).output
 
 
 def test_an_exported_promotion_verifies_without_the_store(
@@ -89,8 +86,3 @@ def test_a_checkpoint_can_be_kept_elsewhere(tmp_path: Path, monkeypatch: pytest.
 )
 def test_options_that_do_not_go_together(arguments: tuple[str, ...]) -> None:
     audit("verify", *arguments, exit_code=2)
-
-
-def test_the_clock_of_an_export_is_the_command_line_one(world: World) -> None:
-    audit("export", "--out", "review.json")
-    assert int(json.loads(Path("review.json").read_text())["review"]["at_ns"]) > NOW_NS
