@@ -2,6 +2,9 @@
 
 Taking risk away needs one operator and a reason; nothing else is asked. Ending a quarantine puts risk back, so it needs
 whoever the policy names.
+
+The same words by the same person again, while nothing else moved the bundle, find the entry that is there: that is what
+a rerun after a crash does.
 """
 
 from __future__ import annotations
@@ -15,9 +18,10 @@ from bundles.approvals import Approval, approval_problems, word_of
 from bundles.catalog import Catalog
 from bundles.debts import review_problems
 from bundles.entries import Body, Demoted, LedgerEntry, Quarantined, Released, Reviewed
-from bundles.errors import InvalidInputError, RefusedError
+from bundles.errors import IntegrityError, InvalidInputError, RefusedError
 from bundles.gates import evaluate_gate
-from bundles.people import read_note
+from bundles.ladder import standing_evidence
+from bundles.people import read_note, same_person
 from bundles.stages import STAGES
 from bundles.state import BundleState, Glass, fold
 from bundles.statements import ReleaseStatement, ReviewStatement
@@ -26,7 +30,7 @@ from bundles.verification import Verifier
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What was recorded; ``ledger_seq`` is None where nothing had to be."""
+    """What was recorded, or found recorded; ``ledger_seq`` is None where nothing had to be."""
 
     bundle: str
     stage_before: str
@@ -52,7 +56,10 @@ def demote(catalog: Catalog, bundle: str, *, stage: str, notes: str, operator: s
             )
         return Demoted(from_stage=now, stage=stage, notes=_reason(notes))
 
-    return _change(catalog, bundle, body, operator, now_ns)
+    def is_done(state: BundleState, entry: LedgerEntry) -> bool:
+        return _is_last_move(state, entry, notes, stage)
+
+    return _change(catalog, bundle, body, operator, now_ns, is_done=is_done)
 
 
 def roll_back(catalog: Catalog, bundle: str, *, notes: str, operator: str, now_ns: int) -> Change:
@@ -70,7 +77,12 @@ def roll_back(catalog: Catalog, bundle: str, *, notes: str, operator: str, now_n
             raise RefusedError(f"Bundle {state.bundle} stands at {now}; there is no promotion to undo.")
         return Demoted(from_stage=now, stage=below[0], notes=_reason(notes))
 
-    return _change(catalog, bundle, body, operator, now_ns)
+    def is_done(state: BundleState, entry: LedgerEntry) -> bool:
+        last = state.promotions[-1] if state.promotions else None
+        undoes = isinstance(entry.body, Demoted) and last is not None and entry.body.from_stage == last.stage
+        return undoes and _is_last_move(state, entry, notes)
+
+    return _change(catalog, bundle, body, operator, now_ns, is_done=is_done)
 
 
 def quarantine(catalog: Catalog, bundle: str, *, notes: str, operator: str, now_ns: int) -> Change:
@@ -109,14 +121,18 @@ def release(
                 roster=governance.roster,
                 author=state.author,
                 signers=governance.policy.release,
-                at_ns=now_ns,
+                at_ns=max(now_ns, state.at_ns),
             )
         )
         if problems:
             raise RefusedError(f"Bundle {state.bundle} stays in quarantine:", problems)
         return Released(quarantine=statement.quarantine, approval=word, governance=governance.entries)
 
-    return _change(catalog, bundle, body, operator, now_ns, verifier)
+    def is_done(state: BundleState, entry: LedgerEntry) -> bool:
+        is_mine = isinstance(entry.body, Released) and entry.body.approval.notes == notes
+        return state.quarantine is None and is_mine
+
+    return _change(catalog, bundle, body, operator, now_ns, verifier, is_done=is_done)
 
 
 def review_statement(catalog: Catalog, bundle: str, verdict: Literal["ratify", "demote"]) -> ReviewStatement:
@@ -148,12 +164,21 @@ def review(
         glass, governance = _owing(state), verifier.governance()
         statement = _review_statement(state, glass, verdict)
         word: Approval = word_of(reviewer, statement, at_ns=now_ns, notes=notes, key=key, signature=signature)
-        problems = tuple(review_problems(state, glass, verdict, word, governance, now_ns))
+        problems = tuple(review_problems(state, glass, verdict, word, governance, max(now_ns, state.at_ns)))
         if problems:
             raise RefusedError(f"The review of {reviewer} does not count:", problems)
         return Reviewed(request=statement.request, verdict=verdict, approval=word, governance=governance.entries)
 
-    return _change(catalog, bundle, body, reviewer, now_ns, verifier)
+    def is_done(state: BundleState, entry: LedgerEntry) -> bool:
+        owing = state.debts[0].promotion.request.id if state.debts else None
+        said = entry.body
+        return (
+            isinstance(said, Reviewed)
+            and (said.verdict, said.approval.notes) == (verdict, notes)
+            and owing in {None, said.request}
+        )
+
+    return _change(catalog, bundle, body, reviewer, now_ns, verifier, is_done=is_done)
 
 
 def demote_on_failure(catalog: Catalog, bundle: str, *, now_ns: int) -> Change | None:
@@ -164,7 +189,7 @@ def demote_on_failure(catalog: Catalog, bundle: str, *, now_ns: int) -> Change |
     verifier = Verifier(catalog)
     bundle_id = catalog.resolve_bundle(bundle)
     state = verifier.state(catalog.ledger.history(bundle_id))
-    found = _failed_stage(verifier, state, state.stage_at(now_ns))
+    found = _failed_stage(verifier, state, now_ns)
     if found is None:
         return None
     stage, evaluation, reasons = found
@@ -183,19 +208,21 @@ def demote_on_failure(catalog: Catalog, bundle: str, *, now_ns: int) -> Change |
     return _change(catalog, bundle_id, body, "policy", now_ns, verifier)
 
 
-def _failed_stage(verifier: Verifier, state: BundleState, now: str) -> tuple[str, str, str] | None:
+def _failed_stage(verifier: Verifier, state: BundleState, now_ns: int) -> tuple[str, str, str] | None:
     """Return the lowest stage that a later failing evaluation takes away, that evaluation, and what does not hold."""
-    policy, order = verifier.governance().policy, STAGES[state.target]
+    governance, order, now = verifier.governance(), STAGES[state.target], state.stage_at(now_ns)
     for stage in order[1 : order.index(now) + 1]:
-        rule = policy.rule(state.target, stage)
-        latest = state.latest(rule.evidence) if rule else None
-        if rule is None or latest is None or not rule.demote_on_failure or latest.seq < state.last_move:
+        rule = governance.policy.rule(state.target, stage)
+        if rule is None or not rule.demote_on_failure:
             continue
-        record = verifier.records([latest.evaluation]).get(latest.evaluation)
-        gate = evaluate_gate(rule, record) if record else None
-        if gate and gate.verdict == "fail":
-            failed = (check.text for check in gate.checks if check.ok is False and not check.dry_run)
-            return stage, latest.evaluation, "; ".join(failed)
+        for latest in standing_evidence(state, rule, governance, now_ns):
+            record = verifier.records([latest.evaluation]).get(latest.evaluation)
+            if record is None or latest.seq < state.last_move:
+                continue
+            gate = evaluate_gate(rule, record)
+            if gate.verdict == "fail":
+                failed = (check.text for check in gate.checks if check.ok is False and not check.dry_run)
+                return stage, latest.evaluation, "; ".join(failed)
     return None
 
 
@@ -206,18 +233,46 @@ def _change(
     operator: str,
     now_ns: int,
     verifier: Verifier | None = None,
+    *,
+    is_done: Callable[[BundleState, LedgerEntry], bool] = lambda _state, _entry: False,
 ) -> Change:
+    """Append what ``body`` makes of state and stage, unless ``is_done`` knows an entry of this operator for it."""
     if not operator.strip():
         raise InvalidInputError("Name who does it.")
     bundle_id = catalog.resolve_bundle(bundle)
 
-    def draft(history: Sequence[LedgerEntry]) -> tuple[tuple[str, str], Body | None]:
+    def draft(history: Sequence[LedgerEntry]) -> tuple[tuple[int | None, BundleState], Body | None]:
         # Down goes even a bundle whose evidence was lost or whose record was tampered with.
         state = verifier.state(history) if verifier else fold(history)
-        return (bundle_id, state.stage_at(now_ns)), body(state, state.stage_at(now_ns))
+        mine = (each for each in reversed(history) if same_person(each.actor) == same_person(operator))
+        done = next((each.seq for each in mine if is_done(state, each)), None)
+        return (done, state), body(state, state.stage_at(max(now_ns, state.at_ns))) if done is None else None
 
-    (_, before), seq = catalog.ledger.append(bundle_id, actor=operator, at_ns=now_ns, draft=draft)
-    return Change(bundle_id, before, catalog.ledger.state(bundle_id).stage_at(now_ns), seq)
+    append = catalog.ledger.append if verifier else catalog.ledger.append_regardless
+    (done, state), seq = append(bundle_id, actor=operator, at_ns=now_ns, draft=draft)
+    before = state.stage_at(max(now_ns, state.at_ns))
+    return Change(bundle_id, before, _stage_after(catalog, state, now_ns), done or seq)
+
+
+def _stage_after(catalog: Catalog, before: BundleState, now_ns: int) -> str:
+    """Return where the bundle stands now; of a ledger that does not verify, what its head was made to show."""
+    try:
+        state = catalog.ledger.state(before.bundle)
+    except IntegrityError:
+        standing = catalog.ledger.standing(before.bundle)
+        return standing.stage_at(now_ns) if standing else before.earned
+    return state.stage_at(max(now_ns, state.at_ns))
+
+
+def _is_last_move(state: BundleState, entry: LedgerEntry, notes: str, stage: str | None = None) -> bool:
+    """Tell whether an entry is the bundle's last move, down, for this reason."""
+    body = entry.body
+    return (
+        isinstance(body, Demoted)
+        and entry.seq == state.last_move
+        and body.notes == read_note(notes)
+        and stage in {None, body.stage}
+    )
 
 
 def _reason(notes: str) -> str:

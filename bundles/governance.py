@@ -16,7 +16,7 @@ from bundles.approvals import Approval, approval_problems, word_of
 from bundles.canonical import Document, short_id
 from bundles.entries import GOVERNANCE_LEDGER, Body, GlassBroken, LedgerEntry, PolicySet, RosterSet
 from bundles.errors import IntegrityError, RefusedError
-from bundles.ledger import entry_key
+from bundles.ledger import entry_key, time_of_next
 from bundles.policy import ApprovalRule, Policy, default_policy
 from bundles.roster import Roster
 from bundles.statements import GovernanceStatement
@@ -103,7 +103,8 @@ def set_roster(
 ) -> int | None:
     """Put a roster into force, with the word of ``by`` (signed with ``key``) and of others; return the entry's number.
 
-    What is in force already is not set again: then the result is None.
+    What is in force already is not set again: then the result is None. A word in ``more`` takes the place of what
+    the same person says in ``by``.
 
     Raises:
         RefusedError: listing who did not sign, or why a signature does not count.
@@ -126,11 +127,14 @@ def _set(
         if history and known == document:
             return None, None
         statement = _statement(document, len(history) + 1)
-        approvals = (word_of(by, statement, at_ns=now_ns, key=key), *more)
+        words = {each.person: each for each in (word_of(by, statement, at_ns=now_ns, key=key), *more)}
+        approvals = tuple(words.values())
         following = (
             replace(before, policy=document) if isinstance(document, Policy) else replace(before, roster=document)
         )
-        problems = tuple(_problems(before, following, document, approvals, len(history) + 1, now_ns))
+        problems = tuple(
+            _problems(before, following, document, approvals, len(history) + 1, time_of_next(history, now_ns))
+        )
         if problems:
             raise RefusedError(f"This {what} ({document.digest()[:23]}…) is not put into force:", problems)
         if isinstance(document, Policy):

@@ -9,7 +9,7 @@ Trust rules:
 * A stage is entered on evaluations of this very bundle, named by the request, recorded in its ledger and of the kind
   that the stage asks for.
 * The latest evaluation of a kind counts: an earlier pass is revoked by what came after, also for the stages already
-  climbed.
+  climbed. What no runner vouches for can revoke, but not make up for a failure.
 * A verdict is derived here from metrics and rules. Fail and inconclusive both stop; so does evidence that is too old.
 * Evidence counts by the runners that executed it. Where the policy asks for listed runners, or the roster names any,
   only what a listed runner signed counts; a listed runner that came to another result stops everything. Fewer runners
@@ -18,6 +18,8 @@ Trust rules:
   already.
 * A request is opened at one entry of the ledger, and an approval holds for that request only: for its bundle, stage,
   evaluations, verdict and policy. A move, a denial or time ends it; another policy or verdict asks for another request.
+* Where the policy asks for it, the author has signed the bundle: whoever registers one in another's name and approves
+  it in the own gets no further.
 * Approvers differ from each other and from the author. A word that does not hold, because the key was revoked or the
   role taken away, does not count; the others still do.
 * `pending` means that nothing is missing but approvals, or runners.
@@ -32,19 +34,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from bundles.approvals import approval_problems, signature_problem
+from bundles.approvals import Approval, approval_problems, signature_problem
 from bundles.canonical import Digest, Document, Part
 from bundles.evidence import Evaluation
 from bundles.gates import Check, GateResult, evaluate_gate
 from bundles.governance import Governance
 from bundles.people import same_person
-from bundles.policy import ApprovalRule, Policy, StageRule
+from bundles.policy import ApprovalRule, Policy, Signers, StageRule
 from bundles.runners import is_listed
 from bundles.stages import STAGES
 from bundles.state import BundleState, Execution, RecordedPromotion, Request
-from bundles.statements import EvaluationStatement, PromotionStatement
+from bundles.statements import AuthorStatement, EvaluationStatement, PromotionStatement
 
-__all__ = ["STAGES", "Decision", "Proposal", "approval_rule", "decide"]
+__all__ = ["STAGES", "Decision", "Proposal", "answer_problems", "approval_rule", "decide", "standing_evidence"]
 
 _HOUR_NS = 3_600 * 10**9
 _DAY_NS = 24 * _HOUR_NS
@@ -105,14 +107,14 @@ def decide(
 ) -> Decision:
     """Decide whether a bundle may enter a stage.
 
-    ``records`` holds, by id, the evaluations that the proposal names, the latest of each kind in the ledger, and those
+    ``records`` holds, by id, the evaluations that the proposal names, the standing evidence of each stage, and those
     that earlier promotions rest on; one that is not there counts as missing. ``debts`` names the broken glasses of the
     same algo that owe reviews.
     """
     policy = governance.policy
     rule = policy.rule(proposal.bundle_kind, proposal.stage)
     statement = _statement(proposal, records, policy, entry=state.entries + 1)
-    asked = approval_rule(policy, proposal)
+    asked = approval_rule(policy, proposal.bundle_kind, proposal)
     request = _open_request(state, statement, asked, now_ns)
     if request:
         statement = request.statement
@@ -130,9 +132,10 @@ def decide(
     else:
         unmet += debts
         unmet += _evidence_problems(proposal, state, records, rule, gates, now_ns)
+        unmet += _author_problems(state, governance, rule, now_ns)
         unmet += _runner_problems(proposal, state, records, governance, rule, now_ns)
         waiting = dict(_missing_runners(proposal, state, governance, rule, now_ns))
-        unmet += _revocations(proposal, state, records, policy)
+        unmet += _revocations(proposal, state, records, governance, now_ns)
     missing = [*waiting.values(), *_missing_approvals(proposal, request, state, governance, asked, now_ns)]
     decision: Literal["promoted", "refused", "pending"] = (
         "refused" if unmet else "pending" if missing or not request else "promoted"
@@ -151,12 +154,35 @@ def decide(
     )
 
 
-def approval_rule(policy: Policy, proposal: Proposal) -> ApprovalRule | None:
-    """Return whose approval a proposal needs; None where the ladder has no such stage."""
-    if proposal.break_glass:
+def approval_rule(policy: Policy, target: str, asked: Proposal | PromotionStatement) -> ApprovalRule | None:
+    """Return whose approval a move on a ladder needs; None where the ladder has no such stage."""
+    if asked.break_glass:
         return ApprovalRule(count=1, roles=policy.break_glass.roles, signed=policy.break_glass.signed)
-    rule = policy.rule(proposal.bundle_kind, proposal.stage)
+    rule = policy.rule(target, asked.stage)
     return rule.approvals if rule else None
+
+
+def answer_problems(
+    state: BundleState,
+    request: Request,
+    decision: Literal["approve", "deny"],
+    approval: Approval,
+    governance: Governance,
+    at_ns: int,
+) -> Iterator[str]:
+    """Say everything that keeps somebody's answer to a request from counting; nothing if it does."""
+    asked = approval_rule(governance.policy, state.target, request.statement)
+    if asked is None:
+        return
+    # To stop something needs no role, and is nobody's privilege; but what was signed must be this.
+    yield from approval_problems(
+        approval,
+        statement=request.statement.saying(decision),
+        roster=governance.roster,
+        author=state.author if decision == "approve" else "",
+        signers=asked if decision == "approve" else Signers(roles=(), signed=asked.signed),
+        at_ns=at_ns,
+    )
 
 
 def _statement(proposal: Proposal, records: Mapping[str, Evaluation], policy: Policy, entry: int) -> PromotionStatement:
@@ -374,25 +400,68 @@ def _window_problems(
 
 
 def _revocations(
-    proposal: Proposal, state: BundleState, records: Mapping[str, Evaluation], policy: Policy
+    proposal: Proposal,
+    state: BundleState,
+    records: Mapping[str, Evaluation],
+    governance: Governance,
+    now_ns: int,
 ) -> Iterator[str]:
     """List the stages already climbed whose evidence has failed since."""
-    asked = policy.rule(proposal.bundle_kind, proposal.stage)
+    asked = governance.policy.rule(proposal.bundle_kind, proposal.stage)
     for promotion in state.promotions:
         stage = promotion.stage
-        rule = policy.rule(proposal.bundle_kind, stage)
-        latest = state.latest(rule.evidence) if rule else None
-        if rule is None or latest is None or latest.evaluation not in records or latest.seq < promotion.seq:
+        rule = governance.policy.rule(proposal.bundle_kind, stage)
+        if rule is None:
             continue
-        if asked and asked.evidence == rule.evidence and latest.evaluation in proposal.evaluations:
-            continue  # judged by the stricter rules of the stage that is asked for
-        gate = evaluate_gate(rule, records[latest.evaluation])
-        if gate.verdict == "fail":
-            failed = "; ".join(check.text for check in gate.checks if check.ok is False and not check.dry_run)
-            yield (
-                f"the later evaluation {latest.evaluation} revokes stage {stage}, this does not hold: {failed}; "
-                f"evaluate a corrected bundle, or run a passing {rule.evidence} evaluation"
-            )
+        for latest in standing_evidence(state, rule, governance, now_ns):
+            if latest.evaluation not in records or latest.seq < promotion.seq:
+                continue
+            if asked and asked.evidence == rule.evidence and latest.evaluation in proposal.evaluations:
+                continue  # judged by the stricter rules of the stage that is asked for
+            gate = evaluate_gate(rule, records[latest.evaluation])
+            if gate.verdict == "fail":
+                failed = "; ".join(check.text for check in gate.checks if check.ok is False and not check.dry_run)
+                yield (
+                    f"the later evaluation {latest.evaluation} revokes stage {stage}, this does not hold: {failed}; "
+                    f"evaluate a corrected bundle, or run a passing {rule.evidence} evaluation"
+                )
+
+
+def standing_evidence(
+    state: BundleState, rule: StageRule, governance: Governance, now_ns: int
+) -> tuple[Execution, ...]:
+    """Return the latest evaluation for a stage and, if no runner whose word counts made it, the latest that one made.
+
+    Anybody may bring a failure to notice; only what counts as evidence makes up for one.
+    """
+    latest = state.latest(rule.evidence)
+    if latest is None:
+        return ()
+    listed = _wants_listed(rule, governance)
+    vouched = next(
+        (
+            each
+            for each in reversed(state.evaluated)
+            if each.kind == rule.evidence
+            and _vouching(state, each.evaluation, governance, listed=listed, now_ns=now_ns)[0]
+        ),
+        None,
+    )
+    return (latest,) if vouched in {None, latest} else (latest, vouched)
+
+
+def _author_problems(state: BundleState, governance: Governance, rule: StageRule | None, now_ns: int) -> Iterator[str]:
+    """Say why it is not known who made the bundle, where the policy wants to know."""
+    if rule is None or not rule.signed_author:
+        return
+    problem = f"{state.author} has not signed the bundle as its author"
+    if state.author_signature:
+        statement = AuthorStatement(bundle=state.manifest)
+        found = signature_problem(statement, state.author_signature, state.author, governance.roster, now_ns)
+        if found is None:
+            return
+        problem = f"the author is not known for certain: {found}"
+    yield f"{problem}; let the author sign it: sequence bundle sign {state.bundle}"
 
 
 def _runner_problems(
@@ -480,17 +549,8 @@ def _missing_approvals(
         return
     people: dict[str, frozenset[str]] = {}
     void: list[str] = []
-    for statement, approval in ((request.statement, each) for each in request.approvals) if request else ():
-        problems = list(
-            approval_problems(
-                approval,
-                statement=statement,
-                roster=governance.roster,
-                author=state.author,
-                signers=asked,
-                at_ns=now_ns,
-            )
-        )
+    for asked_of, approval in ((request, each) for each in request.approvals) if request else ():
+        problems = list(answer_problems(state, asked_of, "approve", approval, governance, now_ns))
         void += problems
         if not problems:
             people[approval.person] = governance.roster.roles_of(approval.approver)

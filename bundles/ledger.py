@@ -20,10 +20,10 @@ from typing import Final, TypeAlias, TypeVar
 from pydantic import Field
 
 from bundles.canonical import Digest, Document, digest_of, read_document
-from bundles.entries import CHECKPOINT_LEDGER, GOVERNANCE_LEDGER, Body, LedgerEntry
+from bundles.entries import CHECKPOINT_LEDGER, GOVERNANCE_LEDGER, Body, Demoted, LedgerEntry, Quarantined
 from bundles.errors import ConflictError, IntegrityError, MalformedDocumentError, NameTakenError, NotFoundError
 from bundles.people import read_person
-from bundles.state import BundleState, Standing, fold
+from bundles.state import BundleState, Standing, after, fold
 from bundles.store.protocol import ObjectStore
 
 ATTEMPTS: Final = 64
@@ -70,6 +70,11 @@ class Ledger:
             raise NotFoundError(f"Bundle {bundle_id} has no history. Register it first.")
         return fold(entries)
 
+    def standing(self, bundle_id: str) -> Standing | None:
+        """Return what lists show of a bundle; unverified."""
+        head = self.head(bundle_id)
+        return head.standing if head else None
+
     def append(self, name: str, *, actor: str, at_ns: int, draft: Draft[Said]) -> tuple[Said, int | None]:
         """Append what ``draft`` makes of the history; return what it says, and the entry's number if there is one."""
         actor = read_person(actor)
@@ -85,7 +90,7 @@ class Ledger:
             entry = LedgerEntry(
                 seq=len(entries) + 1,
                 ledger=name,
-                at_ns=max(at_ns, entries[-1].at_ns) if entries else at_ns,
+                at_ns=time_of_next(entries, at_ns),
                 actor=actor,
                 previous=tip,
                 body=body,
@@ -101,6 +106,59 @@ class Ledger:
         raise ConflictError(
             f"The ledger of {name} is too busy: {ATTEMPTS} attempts to append lost their race. Try again."
         )
+
+    def append_regardless(self, name: str, *, actor: str, at_ns: int, draft: Draft[Said]) -> tuple[Said, int | None]:
+        """Append to a ledger even if it does not verify: nobody who spoils it may keep a bundle from being stopped.
+
+        Where it verifies this is `append`. Where it does not, ``draft`` is given what is sound of it, and the entry
+        goes behind what is not. Everything else refuses such a ledger until it is restored.
+        """
+        try:
+            return self.append(name, actor=actor, at_ns=at_ns, draft=draft)
+        except IntegrityError:
+            return self._append_behind(name, actor=read_person(actor), at_ns=at_ns, draft=draft)
+
+    def _append_behind(self, name: str, *, actor: str, at_ns: int, draft: Draft[Said]) -> tuple[Said, int | None]:
+        for _ in range(ATTEMPTS):
+            keys = sorted(self._store.list(f"ledger/{name}/"))
+            contents = [self._store.get(key) for key in keys]
+            entries = sound_entries(name, keys, contents)
+            if not entries:
+                break
+            said, body = draft(entries)
+            if body is None:
+                return said, None
+            seq = entries[-1].seq + 1
+            while entry_key(name, seq) in keys:
+                seq += 1
+            last = entry_key(name, seq - 1)
+            before = contents[keys.index(last)] if last in keys else entries[-1].canonical()
+            entry = LedgerEntry(
+                seq=seq,
+                ledger=name,
+                at_ns=time_of_next(entries, at_ns),
+                actor=actor,
+                previous=digest_of(before),
+                body=body,
+            )
+            content = entry.canonical()
+            try:
+                self._store.put_if_absent(entry_key(name, seq), content)
+            except NameTakenError:
+                continue
+            self._force_head(name, Head(seq=seq, entry=digest_of(content), standing=fold((*entries, entry)).standing()))
+            return said, seq
+        raise IntegrityError(f"{entry_key(name, 1)} does not begin a ledger that anything could be added to. {REMEDY}")
+
+    def _force_head(self, name: str, head: Head) -> None:
+        """Show what was recorded in lists too, whatever the head holds."""
+        for _ in range(ATTEMPTS):
+            found = self._store.get_versioned(head_key(name))
+            try:
+                self._store.compare_and_swap(head_key(name), head.canonical(), found[1] if found else None)
+            except ConflictError:
+                continue
+            return
 
     def _read(self, name: str) -> tuple[tuple[LedgerEntry, ...], str | None, bool]:
         """Return the verified entries, the digest of the last, and whether the head lags behind it."""
@@ -149,6 +207,11 @@ class Ledger:
         raise ConflictError(f"{head_key(name)} is too busy: {ATTEMPTS} attempts to move it lost their race. Try again.")
 
 
+def time_of_next(history: Sequence[LedgerEntry], now_ns: int) -> int:
+    """Return what an entry written now is dated: not before the last one, whatever the clock says."""
+    return max(now_ns, history[-1].at_ns) if history else now_ns
+
+
 REMEDY: Final = "Restore the ledger from a backup; promote nothing by it until `audit verify` is clean."
 
 
@@ -190,6 +253,32 @@ def read_entries(
         entries.append(_read_entry(key, content, name, seq, entries[-1] if entries else None, digests))
         digests.append(digest_of(content))
     return tuple(entries), tuple(digests)
+
+
+def sound_entries(name: str, keys: Sequence[str], contents: Sequence[bytes]) -> tuple[LedgerEntry, ...]:
+    """Return the longest sound beginning of a bundle's ledger, and what was added behind it to take risk away."""
+    sound: list[LedgerEntry] = []
+    digests: list[str] = []
+    state: BundleState | None = None
+    is_whole = True
+    for key, content in zip(keys, contents, strict=True):
+        try:
+            if is_whole and key == entry_key(name, len(sound) + 1):
+                entry = _read_entry(key, content, name, len(sound) + 1, sound[-1] if sound else None, digests)
+            else:
+                is_whole = False
+                entry = read_document(LedgerEntry, content, key)
+                if not isinstance(entry.body, Demoted | Quarantined) or entry.at_ns < sound[-1].at_ns:
+                    continue
+            state = after(state, entry)
+        except (IntegrityError, MalformedDocumentError):
+            is_whole = False
+            if not sound:
+                break
+            continue
+        sound.append(entry)
+        digests.append(digest_of(content))
+    return tuple(sound)
 
 
 def _read_entry(

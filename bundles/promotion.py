@@ -11,10 +11,10 @@ recorded twice, whoever asks.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from bundles.approvals import Approval, approval_problems
+from bundles.approvals import Approval
 from bundles.catalog import Catalog
 from bundles.debts import record_glass
 from bundles.entries import Approved, Body, Denied, LedgerEntry, Promoted, Requested
@@ -23,13 +23,13 @@ from bundles.evidence import Evaluation
 from bundles.gates import Check, GateResult, evaluate_gate
 from bundles.governance import in_force
 from bundles.grounds import verify_grounds
-from bundles.ladder import Decision, Proposal, approval_rule, decide
+from bundles.ladder import Decision, Proposal, answer_problems, decide
+from bundles.ledger import entry_key, time_of_next
 from bundles.people import read_note
-from bundles.policy import Signers
 from bundles.stages import STAGES
 from bundles.state import BundleState, Request
 from bundles.statements import PromotionStatement
-from bundles.verification import Verifier
+from bundles.verification import CLOCK_TOLERANCE_NS, Verifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +117,15 @@ def answer(
     def draft(history: Sequence[LedgerEntry]) -> tuple[Request, Body | None]:
         state = verifier.state(history)
         request = state.request(statement.request_id)
-        known = request.approvals if decision == "approve" else ()
-        if any(each.person == approval.person and each.kind == approval.kind for each in known):
+        known = _is_known(state, request, approval) if decision == "approve" else _is_denied(history, request, approval)
+        if known:
             return request, None
         problems = tuple(_answer_problems(catalog, verifier, history, request, decision, approval, now_ns))
         if problems:
             raise RefusedError(f"The answer of {approval.approver} to {request.id} does not count:", problems)
         body: type[Approved | Denied] = Approved if decision == "approve" else Denied
-        return request, body(request=request.id, approval=approval)
+        governance = verifier.governance().entries
+        return request, body(request=request.id, approval=approval, governance=governance)
 
     request, _ = catalog.ledger.append(proposal.bundle, actor=approval.approver, at_ns=now_ns, draft=draft)
     proposal = _proposal_of(catalog, statement, request.notes)
@@ -132,7 +133,7 @@ def answer(
         state, decided = _decide(verifier, proposal, catalog.ledger.history(proposal.bundle), now_ns)
         why = f"denied by {approval.approver}" + (f": {approval.notes}" if approval.notes else "")
         return _outcome(proposal, state, decided, request.id, now_ns, denied=why)
-    return _complete(catalog, verifier, proposal, actor=request.requested_by, now_ns=now_ns)
+    return _complete(catalog, verifier, proposal, actor=request.requested_by, now_ns=now_ns, only=request.id)
 
 
 def complete(catalog: Catalog, request_id: str, *, now_ns: int) -> Outcome:
@@ -162,18 +163,14 @@ def _complete(
     catalog: Catalog, verifier: Verifier, proposal: Proposal, *, actor: str, now_ns: int, only: str | None = None
 ) -> Outcome:
     """Write the promotion if everything is there; with ``only`` on that request and no other."""
-    if proposal.break_glass:
-        _, decision = _decide(verifier, proposal, catalog.ledger.history(proposal.bundle), now_ns)
-        if decision.decision == "promoted" and decision.request and not decision.repeats:
-            record_glass(catalog, proposal.bundle, decision.request, now_ns=now_ns)
-            verifier = Verifier(catalog)
 
-    def draft(history: Sequence[LedgerEntry]) -> tuple[tuple[BundleState, Decision], Body | None]:
+    def draft(history: Sequence[LedgerEntry]) -> tuple[tuple[BundleState, Decision, Request | None], Body | None]:
         state, decision = _decide(verifier, proposal, history, now_ns)
-        request = decision.request
+        request, governance = decision.request, verifier.governance()
         if decision.decision != "promoted" or decision.repeats or request is None or only not in {None, request.id}:
-            return (state, decision), None
-        governance = verifier.governance()
+            return (state, decision, None), None
+        if proposal.break_glass and request.id not in {glass.request for glass in governance.glasses}:
+            return (state, decision, request), None
         body = Promoted(
             request=request.id,
             from_stage=state.earned,
@@ -181,10 +178,14 @@ def _complete(
             governance=governance.entries,
             reviews=governance.policy.break_glass.reviews.count if proposal.break_glass else 0,
         )
-        return (state, decision), body
+        return (state, decision, None), body
 
-    (state, decision), seq = catalog.ledger.append(proposal.bundle, actor=actor, at_ns=now_ns, draft=draft)
-    return _outcome(proposal, state, decision, only, now_ns, seq=seq)
+    while True:
+        (state, decision, untold), seq = catalog.ledger.append(proposal.bundle, actor=actor, at_ns=now_ns, draft=draft)
+        if untold is None:
+            return _outcome(proposal, state, decision, only, now_ns, seq=seq)
+        record_glass(catalog, proposal.bundle, untold, now_ns=now_ns)
+        verifier = Verifier(catalog)
 
 
 def _outcome(
@@ -221,6 +222,21 @@ def _outcome(
     )
 
 
+def _is_known(state: BundleState, request: Request, approval: Approval) -> bool:
+    """Tell whether a rerun brings what is recorded, or the promotion is made: then nothing is left to approve."""
+    made = state.promotions[-1] if state.promotions else None
+    stands = made is not None and (made.request.id, made.seq) == (request.id, state.last_move)
+    said = any(each.person == approval.person and each.kind == approval.kind for each in request.approvals)
+    return stands or (said and not request.ended)
+
+
+def _is_denied(history: Sequence[LedgerEntry], request: Request, approval: Approval) -> bool:
+    """Tell whether this person's denial is what ended a request."""
+    bodies = (entry.body for entry in history)
+    denials = (body for body in bodies if isinstance(body, Denied) and body.request == request.id)
+    return any(each.approval.person == approval.person for each in denials)
+
+
 def _answer_problems(
     catalog: Catalog,
     verifier: Verifier,
@@ -234,19 +250,9 @@ def _answer_problems(
         yield f"{request.id} has ended: {request.ended}; ask for the promotion again"
         return
     proposal = _proposal_of(catalog, request.statement, request.notes)
+    now_ns = time_of_next(history, now_ns)
     state, decided = _decide(verifier, proposal, history, now_ns)
-    governance = verifier.governance()
-    asked = approval_rule(governance.policy, proposal)
-    # To stop something needs no role, and is nobody's privilege; but what was signed must be this.
-    signers = asked if asked and decision == "approve" else Signers(roles=(), signed=bool(asked and asked.signed))
-    yield from approval_problems(
-        approval,
-        statement=request.statement.saying(decision),
-        roster=governance.roster,
-        author=state.author if decision == "approve" else "",
-        signers=signers,
-        at_ns=now_ns,
-    )
+    yield from answer_problems(state, request, decision, approval, verifier.governance(), now_ns)
     if decision == "deny":
         return
     if decided.decision == "refused":
@@ -306,16 +312,25 @@ def _whole_id(catalog: Catalog, evaluation: str) -> str:
 def _decide(
     verifier: Verifier, proposal: Proposal, history: Sequence[LedgerEntry], now_ns: int
 ) -> tuple[BundleState, Decision]:
-    """Decide on a history whose every entry holds."""
+    """Decide on a history whose every entry holds, as of the time that an entry written now bears."""
+    ahead_ns = time_of_next(history, now_ns) - now_ns
+    now_ns = time_of_next(history, now_ns)
     state, governance = verifier.state(history), verifier.governance()
     decision = decide(
         proposal,
         state=state,
-        records=verifier.records_for(state, governance.policy, proposal.evaluations),
+        records=verifier.records_for(state, governance, proposal.evaluations, now_ns),
         governance=governance,
         debts=() if proposal.break_glass else verifier.debts(proposal.bundle, governance),
         now_ns=now_ns,
     )
+    if ahead_ns > CLOCK_TOLERANCE_NS and not decision.repeats:
+        last = entry_key(history[-1].ledger, history[-1].seq)
+        unmet = (
+            f"{last} is dated {ahead_ns / 3_600e9:.1f} h from now, so waiting times would be over too soon; set the "
+            "clock of this machine right, or if it is, wait",
+        )
+        decision = replace(decision, decision="refused", unmet=(*unmet, *decision.unmet))
     return state, decision
 
 

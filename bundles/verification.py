@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from bundles.approvals import approval_problems
 from bundles.catalog import Catalog
 from bundles.debts import is_same_algo, lineage_of, review_problems
 from bundles.entries import (
     GOVERNANCE_LEDGER,
+    Approved,
+    Attested,
+    Authored,
     Demoted,
+    Denied,
+    Evaluated,
     GlassBroken,
     LedgerEntry,
     Promoted,
@@ -26,15 +31,14 @@ from bundles.entries import (
 from bundles.errors import IntegrityError, InvalidInputError, NotFoundError
 from bundles.evidence import Evaluation
 from bundles.governance import Governance, after, beginning
-from bundles.ladder import Proposal, decide
+from bundles.ladder import Proposal, answer_problems, decide, standing_evidence
 from bundles.ledger import entry_key
 from bundles.manifests import Bundle
-from bundles.policy import Policy
-from bundles.signatures import PublicKey
+from bundles.signatures import BadSignatureError, signer_of
 from bundles.stages import STAGES
-from bundles.state import BundleState, Glass
+from bundles.state import BundleState, Glass, Request
 from bundles.state import after as next_state
-from bundles.statements import ReleaseStatement
+from bundles.statements import AuthorStatement, EvaluationStatement, ReleaseStatement, Statement
 
 CLOCK_TOLERANCE_NS = 600 * 10**9
 """How far the clocks of two writers may be apart before an entry looks out of date."""
@@ -50,7 +54,6 @@ class Verifier:
         self._histories = dict(histories or {})
         self._governances: list[Governance] = []
         self._governance_times: list[int] = []
-        self._keys: frozenset[tuple[str, PublicKey]] | None = None
         self._records: dict[str, Evaluation] = {}
         self._known: dict[str, tuple[tuple[LedgerEntry, ...], BundleState]] = {}
         self._manifests: dict[str, Bundle] = {}
@@ -61,6 +64,9 @@ class Verifier:
         """Return what is in force, or was after so many entries of the governance ledger."""
         if not self._governances:
             self._read_governance()
+        if entries is not None and entries >= len(self._governances):
+            self._histories.pop(GOVERNANCE_LEDGER, None)  # somebody wrote to it since
+            self._read_governance()
         if entries is None:
             return self._governances[-1]
         if entries >= len(self._governances):
@@ -69,13 +75,6 @@ class Verifier:
                 "Restore the governance ledger from a backup."
             )
         return self._governances[entries]
-
-    def keys_ever_listed(self) -> frozenset[tuple[str, PublicKey]]:
-        """Return every person with every key that any roster has given to them."""
-        if self._keys is None:
-            self.governance()
-            self._keys = frozenset((key.person, key.key) for each in self._governances for key in each.roster.keys)
-        return self._keys
 
     def _read_governance(self) -> None:
         found = [beginning()]
@@ -102,20 +101,35 @@ class Verifier:
         """
         if not history:
             raise NotFoundError("The bundle has no history. Register it again.")
-        name = history[0].ledger
-        done, state = self._known.get(name, ((), None))
+        had_governance = bool(self._governances)
+        problems, state = self._take(history)
+        if problems and had_governance:
+            # The history may be younger than what was read of governance: then look at that again.
+            self.forget()
+            problems, state = self._take(history)
+        if problems or state is None:
+            name = history[0].ledger
+            raise IntegrityError(
+                "\n".join([*problems, f"Restore the ledger of {name} from a backup; run `audit verify`."])
+            )
+        self._known[history[0].ledger] = (tuple(history), state)
+        return state
+
+    def forget(self) -> None:
+        """Forget everything that grows: the ledgers are read again when they are needed."""
+        self._histories.clear()
+        self._governances.clear()
+        self._known.clear()
+
+    def _take(self, history: Sequence[LedgerEntry]) -> tuple[list[str], BundleState | None]:
+        done, state = self._known.get(history[0].ledger, ((), None))
         if tuple(history[: len(done)]) != done:
             done, state = (), None
         problems: list[str] = []
         for entry in history[len(done) :]:
             problems += self._entry_problems(state, entry)
             state = next_state(state, entry)
-        if problems or state is None:
-            raise IntegrityError(
-                "\n".join([*problems, f"Restore the ledger of {name} from a backup; run `audit verify`."])
-            )
-        self._known[name] = (tuple(history), state)
-        return state
+        return problems, state
 
     def problems(self, history: Sequence[LedgerEntry]) -> list[str]:
         """List what does not hold in a history, without stopping at the first."""
@@ -136,16 +150,20 @@ class Verifier:
                 self._records.update(self._catalog.known_evaluations([name]))
         return {name: self._records[name] for name in names if name in self._records}
 
-    def records_for(self, state: BundleState, policy: Policy, named: Iterable[str]) -> dict[str, Evaluation]:
-        """Return what `ladder.decide` needs: the named, the cited, and the latest evaluation of each kind."""
+    def records_for(
+        self, state: BundleState, governance: Governance, named: Iterable[str], now_ns: int
+    ) -> dict[str, Evaluation]:
+        """Return what `ladder.decide` needs: the named, the cited, and the standing evidence of each stage."""
         cited = [name for promotion in state.promotions for name in promotion.request.statement.evaluations]
-        rules = (policy.rule(state.target, stage) for stage in STAGES[state.target])
-        kinds = {rule.evidence for rule in rules if rule}
-        latest = [found.evaluation for kind in sorted(kinds) if (found := state.latest(kind))]
-        return self.records(dict.fromkeys([*named, *cited, *latest]))
+        rules = [rule for stage in STAGES[state.target] if (rule := governance.policy.rule(state.target, stage))]
+        standing = [found.evaluation for rule in rules for found in standing_evidence(state, rule, governance, now_ns)]
+        return self.records(dict.fromkeys([*named, *cited, *standing]))
 
     def debts(self, bundle_id: str, governance: Governance, until_ns: int | None = None) -> tuple[str, ...]:
-        """Say which broken glasses of the same algo owe reviews, now or at some time."""
+        """Say which broken glasses of the same algo owe reviews, now or, clocks being what they are, around some time.
+
+        What others wrote at about that time may not have been there to be read.
+        """
         manifest = self._manifest(bundle_id)
         lineage = lineage_of(self._catalog, manifest) if governance.glasses else ()
         found: list[str] = []
@@ -157,11 +175,13 @@ class Verifier:
     def _open_debt(self, broken: GlassBroken, until_ns: int | None) -> Iterator[str]:
         state: BundleState | None = None
         for entry in self.history(broken.bundle):
-            if until_ns is not None and entry.at_ns > until_ns:
+            if until_ns is not None and entry.at_ns > until_ns + CLOCK_TOLERANCE_NS:
                 break
             state = next_state(state, entry)
         for glass in state.glasses if state else ():
             if state is None or glass.promotion.request.id != broken.request:
+                continue
+            if until_ns is not None and glass.promotion.at_ns >= until_ns - CLOCK_TOLERANCE_NS:
                 continue
             held = sum(self._holds(state, glass, at) for at in range(len(glass.reviews)))
             if held < glass.reviews_needed:
@@ -192,6 +212,15 @@ class Verifier:
                 problems = self._registered(entry, body)
             elif state is None:
                 problems = iter(())
+            elif isinstance(body, Authored):
+                problems = _signature_problems(AuthorStatement(bundle=state.manifest), entry, body.signature)
+            elif isinstance(body, Evaluated | Attested):
+                statement = EvaluationStatement(
+                    bundle=state.manifest, evaluation=body.evaluation, record=body.record, result=body.result
+                )
+                problems = _signature_problems(statement, entry, body.signature) if body.signature else iter(())
+            elif isinstance(body, Approved | Denied):
+                problems = self._answered(state, entry, body)
             elif isinstance(body, Promoted):
                 problems = self._promoted(state, entry, body)
             elif isinstance(body, Released):
@@ -214,22 +243,17 @@ class Verifier:
         if (body.target, body.strategy, body.wasm) != (manifest.kind, manifest.label, manifest.wasm_digest):
             yield f"says {body.target}, {body.strategy}, {body.wasm}, which its manifest does not"
 
+    def _answered(self, state: BundleState, entry: LedgerEntry, body: Approved | Denied) -> Iterator[str]:
+        yield from self._dating(entry, body.governance)
+        decision: Literal["approve", "deny"] = "approve" if isinstance(body, Approved) else "deny"
+        request, governance = state.request(body.request), self.governance(body.governance)
+        yield from answer_problems(state, request, decision, body.approval, governance, entry.at_ns)
+
     def _promoted(self, state: BundleState, entry: LedgerEntry, body: Promoted) -> Iterator[str]:
         governance = self.governance(body.governance)
         yield from self._dating(entry, body.governance)
-        statement = state.request(body.request).statement
-        proposal = Proposal(
-            bundle=entry.ledger,
-            manifest=state.manifest,
-            bundle_kind=state.target,
-            target=statement.target,
-            stage=statement.stage,
-            evaluations=statement.evaluations,
-            break_glass=statement.break_glass,
-            glass_s=statement.glass_s,
-            notes=state.request(body.request).notes,
-        )
-        records = self.records_for(state, governance.policy, proposal.evaluations)
+        proposal = _proposal_of(state, state.request(body.request))
+        records = self.records_for(state, governance, proposal.evaluations, entry.at_ns)
         debts = () if proposal.break_glass else self.debts(entry.ledger, governance, entry.at_ns)
         decision = decide(
             proposal, state=state, records=records, governance=governance, debts=debts, now_ns=entry.at_ns
@@ -284,3 +308,26 @@ class Verifier:
     def _changes_rules(self, seq: int) -> bool:
         before, after_it = self._governances[seq - 1], self._governances[seq]
         return (before.policy, before.roster) != (after_it.policy, after_it.roster)
+
+
+def _signature_problems(statement: Statement, entry: LedgerEntry, signature: str) -> Iterator[str]:
+    """Check a signature as such; whose key it must be, and when, the ladder says at each promotion."""
+    try:
+        signer_of(statement.canonical(), signature, statement.namespace)
+    except BadSignatureError as error:
+        yield f"the signature of {entry.actor} does not verify: {error}"
+
+
+def _proposal_of(state: BundleState, request: Request) -> Proposal:
+    statement = request.statement
+    return Proposal(
+        bundle=state.bundle,
+        manifest=state.manifest,
+        bundle_kind=state.target,
+        target=statement.target,
+        stage=statement.stage,
+        evaluations=statement.evaluations,
+        break_glass=statement.break_glass,
+        glass_s=statement.glass_s,
+        notes=request.notes,
+    )

@@ -1,21 +1,17 @@
-"""Verify what happened to each bundle: its chain, its head, every decision and word, and what its entries imply."""
+"""Verify what happened to each bundle: its chain, its head, every decision, and what its entries imply."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from bundles.approvals import Approval
 from bundles.audit.citations import cited_blobs
 from bundles.audit.findings import Findings
 from bundles.canonical import short_id
 from bundles.catalog import Catalog, ref_key
-from bundles.entries import Approved, Attested, Denied, Evaluated, GlassBroken, LedgerEntry, Registered, Requested
+from bundles.entries import Attested, Evaluated, GlassBroken, LedgerEntry, Registered, Requested
 from bundles.evidence import Evaluation
 from bundles.ledger import entry_key, head_key
-from bundles.people import same_person
-from bundles.signatures import BadSignatureError, signer_of
 from bundles.state import BundleState, Request, Standing, after, fold
-from bundles.statements import EvaluationStatement, Statement
 from bundles.verification import Verifier
 
 
@@ -123,9 +119,6 @@ class HistoryAudit:
             self._recorded[entry.ledger, body.statement.request_id] = body.statement.digest()
         elif isinstance(body, Evaluated | Attested):
             self._check_execution(state, entry, body)
-        elif isinstance(body, Approved | Denied):
-            statement = state.request(body.request).statement.saying("deny" if isinstance(body, Denied) else "approve")
-            self._check_word(where, statement, body.approval)
 
     def _check_execution(self, state: BundleState, entry: LedgerEntry, body: Evaluated | Attested) -> None:
         where = entry_key(entry.ledger, entry.seq)
@@ -139,33 +132,6 @@ class HistoryAudit:
             and (record.inputs.kind, record.result_digest) != (body.evaluation_kind, body.result)
         ):
             self._findings.problem(f"{where}: names {body.evaluation}, but its record is another; restore the ledger")
-        if body.signature:
-            statement = EvaluationStatement(
-                bundle=state.manifest, evaluation=body.evaluation, record=body.record, result=body.result
-            )
-            try:
-                signer_of(statement.canonical(), body.signature, statement.namespace)
-            except BadSignatureError as error:
-                self._findings.problem(
-                    f"{where}: the signature of {entry.actor} does not verify: {error}; restore the ledger"
-                )
-
-    def _check_word(self, where: str, statement: Statement, approval: Approval) -> None:
-        """Verify a signed word; whether it counted, the decision that rests on it tells."""
-        if approval.kind != "signed" or not self.governed:
-            return
-        try:
-            used = signer_of(statement.canonical(), approval.signature, statement.namespace)
-        except BadSignatureError as error:
-            self._findings.problem(
-                f"{where}: the signature of {approval.approver} does not verify: {error}; restore the ledger"
-            )
-            return
-        if (same_person(approval.approver), used) not in self._verifier.keys_ever_listed():
-            self._findings.problem(
-                f"{where}: the key {used.fingerprint} that signed never was a key of {approval.approver}; the entry is "
-                "forged, restore the ledger"
-            )
 
     # Broken glass
 

@@ -219,7 +219,9 @@ class _Teller:
             return self._made(
                 entry,
                 f"promotion to {statement.stage} denied",
-                approved_by=(_word(body.approval, statement.saying("deny"), self._verifier.governance()),),
+                approved_by=(
+                    _word(body.approval, statement.saying("deny"), self._verifier.governance(body.governance)),
+                ),
                 request=body.request,
             )
         if isinstance(body, Demoted):
