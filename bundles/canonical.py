@@ -212,6 +212,8 @@ def read_document(schema: type[Read] | TypeAdapter[Read], given: bytes | str | d
         return adapter.validate_python(given)
     except ValidationError as error:
         raise MalformedDocumentError(explain(error, what)) from error
+    except MalformedDocumentError as error:  # by a field's own reader, such as that of names
+        raise MalformedDocumentError(f"{what}: {error}") from error
 
 
 @cache

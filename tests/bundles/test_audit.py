@@ -189,6 +189,14 @@ def test_any_flipped_byte_is_named(copy: Path) -> None:
     assert verify(open_store(copy.as_uri())).problems == ()
 
 
+def test_a_name_that_cannot_be_one_is_named_with_its_entry(copy: Path) -> None:
+    for key in (entry_key("governance", 1), entry_key(edge_bundle().bundle_id, 1)):
+        content = (copy / key).read_bytes()
+        (copy / key).write_bytes(content.replace(b"@example.com", b"%example.com", 1))
+        assert any(key in problem for problem in verify(open_store(copy.as_uri())).problems)
+        (copy / key).write_bytes(content)
+
+
 @pytest.mark.parametrize("with_checkpoint", [False, True])
 def test_any_removed_object_is_named(copy: Path, with_checkpoint: bool) -> None:
     """What a crash might have left is unfinished; what a checkpoint has seen is a problem."""
