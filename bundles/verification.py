@@ -77,12 +77,11 @@ class Verifier:
         return self._governances[entries]
 
     def _read_governance(self) -> None:
-        found = beginning()
-        self._governances, self._governance_times = [found], []
-        for entry in self.history(GOVERNANCE_LEDGER):
-            found = after(self._catalog, found, entry)
-            self._governances.append(found)
-            self._governance_times.append(entry.at_ns)
+        found = [beginning()]
+        history = self.history(GOVERNANCE_LEDGER)
+        for entry in history:
+            found.append(after(self._catalog, found[-1], entry))
+        self._governances, self._governance_times = found, [entry.at_ns for entry in history]
 
     # Bundles
 

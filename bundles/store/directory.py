@@ -10,7 +10,7 @@ import fcntl
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -84,6 +84,17 @@ class DirectoryStore:
         folder = check_prefix(prefix).rpartition("/")[0]
         return self._walk(self.root / folder, f"{folder}/" if folder else "", prefix)
 
+    def contents(
+        self,
+        prefix: str,
+        remembered: Callable[[], Mapping[str, bytes]],  # noqa: ARG002 -- reading a file is as quick as comparing it
+    ) -> Iterator[tuple[str, bytes]]:
+        """Yield the keys that begin with a prefix with their contents."""
+        for key in self.list(prefix):
+            content = self._read(key)
+            if content is not None:
+                yield key, content
+
     def _walk(self, folder: Path, path_prefix: str, prefix: str) -> Iterator[str]:
         with self._failures_of(prefix):
             try:
@@ -104,7 +115,8 @@ class DirectoryStore:
     def _read(self, key: str) -> bytes | None:
         with self._failures_of(key):
             try:
-                return (self.root / check_key(key)).read_bytes()
+                with open(f"{self.root}/{check_key(key)}", "rb", buffering=0) as file:  # noqa: PTH123 -- twice as fast
+                    return file.readall()
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 self._has_root()
                 return None

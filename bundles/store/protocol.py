@@ -7,7 +7,7 @@ writer wins.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 from bundles.errors import InvalidInputError
@@ -50,6 +50,12 @@ class ObjectStore(Protocol):
 
     def list(self, prefix: str) -> Iterator[str]:
         """Yield the keys that begin with a prefix, in any order (servers differ), without reading their content."""
+
+    def contents(self, prefix: str, remembered: Callable[[], Mapping[str, bytes]]) -> Iterator[tuple[str, bytes]]:
+        """Yield the keys that begin with a prefix, in any order, with their contents.
+
+        ``remembered`` returns what keys held once. A store where a listing tells versions reads only what has changed.
+        """
 
 
 def check_key(key: str) -> str:

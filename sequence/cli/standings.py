@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 def standings(catalog: Catalog) -> Iterator[tuple[str, Standing]]:
     """Yield the id and the standing of every bundle, in the order of the ids."""
-    for bundle_id in catalog.bundle_ids():
-        yield bundle_id, catalog.ledger.state(bundle_id).standing()
+    from bundles.listing import standings as read_standings
+
+    yield from read_standings(catalog).items()
 
 
 def open_request_ids(catalog: Catalog) -> list[str]:
