@@ -282,9 +282,9 @@ def _reason(notes: str) -> str:
 
 
 def _release_statement(state: BundleState) -> ReleaseStatement:
-    if state.quarantine is None:
+    if state.quarantined_by is None:
         raise RefusedError(f"Bundle {state.bundle} is in no quarantine. Nothing was changed.")
-    return ReleaseStatement(bundle=state.manifest, quarantine=state.quarantine)
+    return ReleaseStatement(bundle=state.manifest, quarantine=state.quarantined_by.digest())
 
 
 def _owing(state: BundleState) -> Glass:

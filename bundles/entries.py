@@ -119,10 +119,10 @@ class Quarantined(Part):
 
 
 class Released(Part):
-    """A quarantine ended."""
+    """A quarantine ended: the one that the entry with this digest began."""
 
     kind: Literal["released"] = "released"
-    quarantine: EntryNumber
+    quarantine: Digest
     approval: Approval
     governance: GovernanceEntries
 

@@ -79,7 +79,9 @@ def after(catalog: Catalog, before: Governance, entry: LedgerEntry) -> Governanc
         following = replace(before, roster=document)
     else:
         raise IntegrityError(f"{entry_key(entry.ledger, entry.seq)} is of kind {entry.kind}. {_REMEDY}")
-    problems = list(_problems(before, following, document, body.approvals, entry.seq, entry.at_ns))
+    problems = list(
+        _problems(before, following, body.approvals, _statement(document, entry.seq, entry.previous), entry.at_ns)
+    )
     if problems:
         raise IntegrityError(f"{entry_key(entry.ledger, entry.seq)}: {'; '.join(problems)}. {_REMEDY}")
     return following
@@ -87,7 +89,7 @@ def after(catalog: Catalog, before: Governance, entry: LedgerEntry) -> Governanc
 
 def statement_for(catalog: Catalog, document: Policy | Roster) -> GovernanceStatement:
     """Return what the people who govern sign to put a policy or roster into force next."""
-    return _statement(document, len(catalog.ledger.history(GOVERNANCE_LEDGER)) + 1)
+    return _next_statement(document, catalog.ledger.history(GOVERNANCE_LEDGER))
 
 
 def set_policy(
@@ -126,15 +128,13 @@ def _set(
         known = before.policy if isinstance(document, Policy) else before.roster
         if history and known == document:
             return None, None
-        statement = _statement(document, len(history) + 1)
+        statement = _next_statement(document, history)
         words = {each.person: each for each in (word_of(by, statement, at_ns=now_ns, key=key), *more)}
         approvals = tuple(words.values())
         following = (
             replace(before, policy=document) if isinstance(document, Policy) else replace(before, roster=document)
         )
-        problems = tuple(
-            _problems(before, following, document, approvals, len(history) + 1, time_of_next(history, now_ns))
-        )
+        problems = tuple(_problems(before, following, approvals, statement, time_of_next(history, now_ns)))
         if problems:
             raise RefusedError(f"This {what} ({document.digest()[:23]}…) is not put into force:", problems)
         if isinstance(document, Policy):
@@ -144,24 +144,26 @@ def _set(
     return catalog.ledger.append(GOVERNANCE_LEDGER, actor=by, at_ns=now_ns, draft=draft)[1]
 
 
-def _statement(document: Document, entry: int) -> GovernanceStatement:
+def _next_statement(document: Document, history: Sequence[LedgerEntry]) -> GovernanceStatement:
+    return _statement(document, len(history) + 1, history[-1].digest() if history else None)
+
+
+def _statement(document: Document, entry: int, follows: str | None) -> GovernanceStatement:
     sets: Literal["policy", "roster"] = "policy" if isinstance(document, Policy) else "roster"
-    return GovernanceStatement(sets=sets, document=document.digest(), entry=entry)
+    return GovernanceStatement(sets=sets, document=document.digest(), entry=entry, follows=follows)
 
 
 def _problems(
     before: Governance,
     following: Governance,
-    document: Policy | Roster,
     approvals: Sequence[Approval],
-    seq: int,
+    statement: GovernanceStatement,
     at_ns: int,
 ) -> Iterator[str]:
     """Say why a change may not be made."""
     if not before.is_governed:
         return
     asked: ApprovalRule = before.policy.governance
-    statement = _statement(document, seq)
     for approval in approvals:
         yield from approval_problems(
             approval, statement=statement, roster=before.roster, author="", signers=asked, at_ns=at_ns

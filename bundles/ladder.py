@@ -36,6 +36,7 @@ from typing import Literal
 
 from bundles.approvals import Approval, approval_problems, signature_problem
 from bundles.canonical import Digest, Document, Part
+from bundles.entries import LedgerEntry
 from bundles.evidence import Evaluation
 from bundles.gates import Check, GateResult, evaluate_gate
 from bundles.governance import Governance
@@ -113,7 +114,7 @@ def decide(
     """
     policy = governance.policy
     rule = policy.rule(proposal.bundle_kind, proposal.stage)
-    statement = _statement(proposal, records, policy, entry=state.entries + 1)
+    statement = _statement(proposal, records, policy, last=state.last)
     asked = approval_rule(policy, proposal.bundle_kind, proposal)
     request = _open_request(state, statement, asked, now_ns)
     if request:
@@ -185,7 +186,9 @@ def answer_problems(
     )
 
 
-def _statement(proposal: Proposal, records: Mapping[str, Evaluation], policy: Policy, entry: int) -> PromotionStatement:
+def _statement(
+    proposal: Proposal, records: Mapping[str, Evaluation], policy: Policy, last: LedgerEntry
+) -> PromotionStatement:
     return PromotionStatement(
         bundle=proposal.manifest,
         target=proposal.target,
@@ -193,7 +196,8 @@ def _statement(proposal: Proposal, records: Mapping[str, Evaluation], policy: Po
         evaluations=tuple(sorted(set(proposal.evaluations))),
         verdict=_verdict_digest(proposal, records, policy),
         policy=policy.digest(),
-        entry=entry,
+        entry=last.seq + 1,
+        follows=last.digest(),
         break_glass=proposal.break_glass,
         glass_s=proposal.glass_s,
     )

@@ -147,9 +147,8 @@ class BundleState:
     strategy: str
     wasm: str | None
     author: str
-    entries: int
-    at_ns: int
-    """The time of the last entry."""
+    last: LedgerEntry
+    """The last entry of the history."""
     author_signature: str = ""
     """By which the author's name is known to be no other's; empty while it was only typed."""
     earned: str = "research"
@@ -159,10 +158,25 @@ class BundleState:
     requests: tuple[Request, ...] = ()
     promotions: tuple[RecordedPromotion, ...] = ()
     glasses: tuple[Glass, ...] = ()
-    quarantine: int | None = None
+    quarantined_by: LedgerEntry | None = None
     """The entry that began the quarantine, while it lasts."""
     last_move: int = 1
     """The entry that last moved the bundle, or began or ended what may move it."""
+
+    @property
+    def entries(self) -> int:
+        """How many entries the history has."""
+        return self.last.seq
+
+    @property
+    def at_ns(self) -> int:
+        """The time of the last entry."""
+        return self.last.at_ns
+
+    @property
+    def quarantine(self) -> int | None:
+        """The number of the entry that began the quarantine, while it lasts."""
+        return self.quarantined_by.seq if self.quarantined_by else None
 
     def stage_at(self, now_ns: int) -> str:
         """Return where the bundle stands: its earned stage, or what a broken glass lends it."""
@@ -250,14 +264,13 @@ def after(state: BundleState | None, entry: LedgerEntry) -> BundleState:
             strategy=body.strategy,
             wasm=body.wasm,
             author=entry.actor,
-            entries=1,
-            at_ns=entry.at_ns,
+            last=entry,
             earned_at_ns=entry.at_ns,
         )
     step = _STEPS.get(type(body))
     if step is None:
         raise _impossible(entry, f"is of kind {entry.kind}, which does not belong there")
-    return replace(step(state, entry, body), entries=entry.seq, at_ns=entry.at_ns)
+    return replace(step(state, entry, body), last=entry)
 
 
 def _authored(state: BundleState, entry: LedgerEntry, body: Authored) -> BundleState:
@@ -281,7 +294,8 @@ def _execution(entry: LedgerEntry, body: Evaluated | Attested, kind: EvaluationK
 
 
 def _requested(state: BundleState, entry: LedgerEntry, body: Requested) -> BundleState:
-    if body.statement.bundle != state.manifest or body.statement.entry != entry.seq:
+    asked = body.statement
+    if (asked.bundle, asked.entry, asked.follows) != (state.manifest, entry.seq, entry.previous):
         raise _impossible(entry, "asks for another bundle, or at another place")
     request = Request(body.statement.request_id, entry.seq, entry.at_ns, entry.actor, body.statement, body.notes)
     return replace(state, requests=(*state.requests, request))
@@ -332,13 +346,13 @@ def _demoted(state: BundleState, entry: LedgerEntry, body: Demoted) -> BundleSta
 def _quarantined(state: BundleState, entry: LedgerEntry, _body: Quarantined) -> BundleState:
     if state.quarantine is not None:
         raise _impossible(entry, "quarantines the bundle a second time")
-    return replace(_moved(state, entry), quarantine=entry.seq)
+    return replace(_moved(state, entry), quarantined_by=entry)
 
 
 def _released(state: BundleState, entry: LedgerEntry, body: Released) -> BundleState:
-    if state.quarantine is None or body.quarantine != state.quarantine:
+    if state.quarantined_by is None or body.quarantine != state.quarantined_by.digest():
         raise _impossible(entry, "releases from a quarantine that is not in force")
-    return replace(state, quarantine=None)
+    return replace(state, quarantined_by=None)
 
 
 def _reviewed(state: BundleState, entry: LedgerEntry, body: Reviewed) -> BundleState:

@@ -28,7 +28,11 @@ class Statement(Document):
 
 
 class PromotionStatement(Statement):
-    """What an approver agrees to, or denies; ``entry`` is the ledger entry that opened the request."""
+    """What an approver agrees to, or denies.
+
+    ``entry`` is the number of the ledger entry that opened the request, ``follows`` the digest of the one before it: no
+    other request, of this bundle or in another store, has the same.
+    """
 
     namespace: ClassVar[str] = PROMOTION
 
@@ -42,6 +46,7 @@ class PromotionStatement(Statement):
     verdict: Digest
     policy: Digest
     entry: EntryNumber
+    follows: Digest
     break_glass: bool = False
     glass_s: Annotated[int, Field(ge=1, le=86_400)] | None = None
     """How long a stage that was entered by breaking the glass lasts."""
@@ -57,7 +62,7 @@ class PromotionStatement(Statement):
 
     def asks_the_same(self, other: PromotionStatement) -> bool:
         """Tell whether two requests ask for the same thing on the same grounds, be they opened at different entries."""
-        return self.model_copy(update={"entry": other.entry}) == other
+        return self.model_copy(update={"entry": other.entry, "follows": other.follows}) == other
 
 
 class AuthorStatement(Statement):
@@ -83,18 +88,18 @@ class ReviewStatement(Statement):
 
 
 class ReleaseStatement(Statement):
-    """What an operator says who ends a quarantine; ``quarantine`` is the ledger entry that began it."""
+    """What an operator says who ends a quarantine, named by the digest of the ledger entry that began it."""
 
     namespace: ClassVar[str] = PROMOTION
 
     kind: Literal["release-statement"] = "release-statement"
     schema_version: Literal[1] = 1
     bundle: Digest
-    quarantine: EntryNumber
+    quarantine: Digest
 
 
 class GovernanceStatement(Statement):
-    """Puts a policy or a roster into force, as that entry of the governance ledger."""
+    """Puts a policy or a roster into force, as that entry of this governance ledger, which continues that one."""
 
     namespace: ClassVar[str] = GOVERNANCE
 
@@ -103,6 +108,7 @@ class GovernanceStatement(Statement):
     sets: Literal["policy", "roster"]
     document: Digest
     entry: EntryNumber
+    follows: Digest | None
 
 
 class EvaluationStatement(Statement):

@@ -169,7 +169,10 @@ def _governance_changes(verifier: Verifier) -> Iterator[Change]:
                 what = f"roster put into force: {', '.join(people)}"
             document = body.policy if isinstance(body, PolicySet) else body.roster
             statement = GovernanceStatement(
-                sets="policy" if isinstance(body, PolicySet) else "roster", document=document, entry=entry.seq
+                sets="policy" if isinstance(body, PolicySet) else "roster",
+                document=document,
+                entry=entry.seq,
+                follows=entry.previous,
             )
             yield Change(
                 at=in_utc(entry.at_ns),

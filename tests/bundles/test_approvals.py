@@ -34,6 +34,7 @@ STATEMENT = PromotionStatement(
     verdict=digest_of(b"verdict"),
     policy=digest_of(b"policy"),
     entry=3,
+    follows=digest_of(b"entry 2"),
 )
 CHANGES: list[dict[str, Any]] = [
     {"bundle": digest_of(b"other")},
@@ -44,6 +45,7 @@ CHANGES: list[dict[str, Any]] = [
     {"verdict": digest_of(b"other")},
     {"policy": digest_of(b"other")},
     {"entry": 4},
+    {"follows": digest_of(b"entry 2 of another store")},
     {"break_glass": True},
     {"glass_s": 60},
 ]
@@ -73,8 +75,8 @@ def test_no_statement_passes_for_another_kind() -> None:
     digest = digest_of(b"x")
     others: list[Statement] = [
         ReviewStatement(bundle=digest, request="prm_1", verdict="ratify"),
-        ReleaseStatement(bundle=digest, quarantine=2),
-        GovernanceStatement(sets="policy", document=digest, entry=1),
+        ReleaseStatement(bundle=digest, quarantine=digest),
+        GovernanceStatement(sets="policy", document=digest, entry=1, follows=None),
         EvaluationStatement(bundle=digest, evaluation="eval_1", record=digest, result=digest),
         CheckpointStatement(entry=1, previous=None, heads=digest),
         AuthorStatement(bundle=digest),

@@ -48,7 +48,9 @@ def enforce(world: World) -> None:
     def draft(history: Sequence[LedgerEntry]) -> tuple[None, PolicySet | None]:
         if any(isinstance(entry.body, PolicySet) for entry in history):
             return None, None
-        sets = GovernanceStatement(sets="policy", document=firm.digest(), entry=len(history) + 1)
+        sets = GovernanceStatement(
+            sets="policy", document=firm.digest(), entry=len(history) + 1, follows=history[-1].digest()
+        )
         return None, PolicySet(policy=firm.digest(), approvals=(GRETA.says(sets),))
 
     world.catalog.ledger.append("governance", actor=GRETA.name, at_ns=NOW_NS, draft=draft)

@@ -137,6 +137,7 @@ class Case:
             verdict=digest_of(b""),
             policy=self.policy.digest(),
             entry=len(self.bodies) + 1,
+            follows=self.state().last.digest(),
             break_glass=break_glass,
             glass_s=4 * 3_600 if break_glass else None,
         )
@@ -267,7 +268,7 @@ def a_later_evaluation(case: Case) -> str:
 
 
 def old_evaluation(case: Case) -> str:
-    case.bodies = [(at_ns - 31 * DAY_NS, actor, body) for at_ns, actor, body in case.bodies]
+    case.now_ns = case.asked_at_ns = NOW_NS + 31 * DAY_NS
     return "31.0 days old"
 
 
@@ -384,6 +385,7 @@ BAD_ANSWERS: list[tuple[Callable[[PromotionStatement], Approval], str]] = [
     (about(TOM, verdict=digest_of(b"another")), "does not verify"),
     (about(TOM, evaluations=("eval_0123456789abcdef",)), "does not verify"),
     (about(TOM, entry=1), "does not verify"),
+    (about(TOM, follows=digest_of(b"a store of rehearsals")), "does not verify"),
     (about(TOM, decision="deny"), "does not verify"),
     (about(TOM, break_glass=True, glass_s=3_600), "does not verify"),
 ]
@@ -485,12 +487,8 @@ def test_from_live_up_the_author_signs(stage: str) -> None:
 @pytest.mark.parametrize("hours", [71, 73])
 def test_a_request_lapses(hours: int) -> None:
     case = Case("edge", "live")
-    case.asked_at_ns = NOW_NS - hours * HOUR_NS
-    case.bodies = [(min(at_ns, case.asked_at_ns), actor, body) for at_ns, actor, body in case.bodies]
-    case.asked_at_ns, statement = NOW_NS, case.look().statement
-    case.add(Requested(statement=statement, notes=""), at_ns=NOW_NS - hours * HOUR_NS)
-    for person in (RITA, TOM):
-        case.add(Approved(request=statement.request_id, approval=person.says(statement), governance=1))
+    case.decide()
+    case.now_ns += hours * HOUR_NS
     assert case.look().decision == ("promoted" if hours < 72 else "pending")
 
 
@@ -523,10 +521,7 @@ def test_another_policy_asks_for_another_request() -> None:
 
 def test_a_bundle_soaks_below_before_it_goes_up() -> None:
     case = Case("edge", "live")
-    case.bodies = [
-        (NOW_NS - 23 * HOUR_NS, actor, body) if isinstance(body, Promoted) else (at_ns, actor, body)
-        for at_ns, actor, body in case.bodies
-    ]
+    case.now_ns = LONG_AGO_NS + 23 * HOUR_NS
     decision = case.decide()
     assert decision.decision == "refused"
     assert "has stood at shadow for 23.0 h; stage live asks for 24 h: wait 1.0 h" in decision.unmet[0]

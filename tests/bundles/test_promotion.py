@@ -26,7 +26,7 @@ from bundles.ledger import Head, head_key
 from bundles.policy import default_policy
 from bundles.promotion import Outcome, Wish, answer, ask, check, complete
 from bundles.stages import STAGES
-from bundles.store import ObjectStore
+from bundles.store import ObjectStore, open_store
 from tests.bundles.conftest import (
     AUTHOR,
     DAY_NS,
@@ -42,7 +42,9 @@ from tests.bundles.conftest import (
     TOM,
     Person,
     World,
+    dataset,
     roster_of,
+    wasm,
 )
 
 HOUR_NS = 3_600 * 10**9
@@ -197,6 +199,21 @@ def test_answers_that_do_not_count_are_refused_and_leave_no_trace(world: World) 
     assert again.decision == "pending"
     assert any("1 of 2" in line for line in again.unmet)
     assert world.approve(request, TOM, now_ns=now_ns).decision == "promoted"
+
+
+def test_an_approval_in_one_store_counts_in_no_other(world: World, tmp_path) -> None:
+    """The same bundle, evidence and request a second later, such as in a store where promotions are rehearsed."""
+    rehearsal = World(open_store((tmp_path / "rehearsal").as_uri()))
+    rehearsal.catalog.register_artifact("art_research", {"notes.md": b"# why\n"}, note="first")
+    rehearsal.catalog.register_dataset(dataset())
+    rehearsal.catalog.register_bundle(world.bundle, author=AUTHOR.name, blobs=[wasm()], now_ns=NOW_NS + 1)
+    statements = [each.statement("replay", each.evaluate("replay")) for each in (world, rehearsal)]
+    assert statements[0].asks_the_same(statements[1])
+    assert statements[0].request_id != statements[1].request_id
+    request = world.ask("replay", *statements[0].evaluations).request or ""
+    with pytest.raises(RefusedError) as caught:
+        answer(world.catalog, request, "approve", RITA.says(statements[1]), now_ns=NOW_NS)
+    assert "does not verify" in caught.value.unmet[0]
 
 
 def test_an_approval_is_not_brought_again_after_a_demotion(world: World) -> None:
