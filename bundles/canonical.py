@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable
-from functools import cache
-from typing import Annotated, Any, TypeVar
+from collections.abc import Callable, Mapping
+from functools import cache, cached_property
+from typing import Annotated, Any, Final, Self, TypeVar
 
 import rfc8785
 from pydantic import (
@@ -99,6 +99,13 @@ class Part(BaseModel):
     # Validators are built when a model is first used: importing all of them would double the start of the command.
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy with other values; what was worked out from the old ones (cached properties) stays behind."""
+        copy = super().model_copy(update=update, deep=deep)
+        for name in copy.__dict__.keys() - type(self).model_fields.keys():
+            del copy.__dict__[name]
+        return copy
+
 
 class Document(Part):
     """Base of everything that is stored under its digest."""
@@ -109,6 +116,11 @@ class Document(Part):
 
     def digest(self) -> str:
         """Return ``sha256:<hex>`` of the canonical bytes."""
+        return self.known_digest
+
+    @cached_property
+    def known_digest(self) -> str:
+        """The digest, worked out once."""
         return digest_of(self.canonical())
 
 
@@ -123,7 +135,7 @@ def canonical_json(value: Any) -> bytes:
     try:
         # Four fifths of the time that an audit takes would go into rfc8785, which is plain Python.
         if _is_simple(value):
-            return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+            return _SIMPLE.encode(value).encode()
         return rfc8785.dumps(value)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         broken = _text_without_utf8(value)
@@ -138,6 +150,9 @@ def canonical_json(value: Any) -> bytes:
         ) from error
 
 
+_SIMPLE: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
 def _is_simple(value: Any) -> bool:
     """Tell whether the standard library writes these data exactly as RFC 8785 asks.
 
@@ -148,7 +163,10 @@ def _is_simple(value: Any) -> bool:
     if kind is str or value is None or kind is bool:
         return True
     if kind is dict:
-        return all(type(name) is str and name.isascii() and _is_simple(each) for name, each in value.items())
+        for name, each in value.items():
+            if type(name) is not str or not name.isascii() or not (type(each) is str or _is_simple(each)):
+                return False
+        return True
     if kind is list:
         return all(map(_is_simple, value))
     if kind is int:

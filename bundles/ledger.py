@@ -72,7 +72,7 @@ class Ledger:
 
     def standing(self, bundle_id: str) -> Standing | None:
         """Return what lists show of a bundle; unverified."""
-        head = self._head(bundle_id)
+        head = self.head(bundle_id)
         return head.standing if head else None
 
     def append(self, name: str, *, actor: str, at_ns: int, draft: Draft[Said]) -> tuple[Said, int | None]:
@@ -163,7 +163,7 @@ class Ledger:
     def _read(self, name: str) -> tuple[tuple[LedgerEntry, ...], str | None, bool]:
         """Return the verified entries, the digest of the last, and whether the head lags behind it."""
         # The head is read first: read last, it could be ahead of the list by another writer's entry.
-        head = self._head(name)
+        head = self.head(name)
         keys = sorted(self._store.list(f"ledger/{name}/"))
         contents = [self._store.get(key) for key in keys]
         entries, digests = read_entries(name, keys, contents)
@@ -181,7 +181,7 @@ class Ledger:
     def _require_recent_head(self, name: str, head: Head | None, count: int) -> None:
         """Refuse a head that is further behind than a crash leaves it; others may have appended since it was read."""
         if _known(head) < count - 1:
-            head = self._head(name)
+            head = self.head(name)
         if _known(head) < count - 1:
             found = f"remembers entry {head.seq} only" if head else "is missing"
             raise IntegrityError(
@@ -189,7 +189,8 @@ class Ledger:
                 f"so it was removed or put back. {REMEDY}"
             )
 
-    def _head(self, name: str) -> Head | None:
+    def head(self, name: str) -> Head | None:
+        """Return what a ledger's head remembers, None if there is no head; nothing is verified against the entries."""
         found = self._store.get_versioned(head_key(name))
         return None if found is None else read_head(name, found[0])
 

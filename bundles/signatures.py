@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -171,6 +172,7 @@ def public_of(key_path: Path) -> PublicKey:
         ) from error
 
 
+@lru_cache(maxsize=1024)
 def signer_of(message: bytes, armored: str, namespace: str) -> PublicKey:
     """Return the key that made this signature over this message in this namespace.
 
@@ -256,6 +258,7 @@ def _check_algorithm(algorithm: str) -> None:
         raise ValueError(f"{algorithm[:60]!a} is not a kind of key that may sign; these are: {', '.join(ALGORITHMS)}")
 
 
+@lru_cache(maxsize=256)
 def _load(blob: bytes) -> tuple[PublicKey, _Loaded]:
     """Read a key blob that ``ssh-keygen`` could have written; raises ValueError."""
     # The cryptography package takes as long to import as all the rest, and is needed only where keys are.

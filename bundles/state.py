@@ -49,8 +49,9 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request for a promotion, and what people said to it."""
+    """A request for a promotion (``prm_…``), and what people said to it."""
 
+    id: str
     seq: int
     at_ns: int
     requested_by: str
@@ -59,11 +60,6 @@ class Request:
     approvals: tuple[Approval, ...] = ()
     ended: str = ""
     """How it ended; empty while it is open."""
-
-    @property
-    def id(self) -> str:
-        """``prm_…``."""
-        return self.statement.request_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +273,7 @@ def _execution(entry: LedgerEntry, body: Evaluated | Attested, kind: EvaluationK
 def _requested(state: BundleState, entry: LedgerEntry, body: Requested) -> BundleState:
     if body.statement.bundle != state.manifest or body.statement.entry != entry.seq:
         raise _impossible(entry, "asks for another bundle, or at another place")
-    request = Request(entry.seq, entry.at_ns, entry.actor, body.statement, body.notes)
+    request = Request(body.statement.request_id, entry.seq, entry.at_ns, entry.actor, body.statement, body.notes)
     return replace(state, requests=(*state.requests, request))
 
 

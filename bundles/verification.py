@@ -34,7 +34,7 @@ from bundles.ladder import Proposal, approval_rule, decide, standing_evidence
 from bundles.ledger import entry_key
 from bundles.manifests import Bundle
 from bundles.policy import Signers
-from bundles.signatures import BadSignatureError, signer_of
+from bundles.signatures import BadSignatureError, PublicKey, signer_of
 from bundles.stages import STAGES
 from bundles.state import BundleState, Glass, Request
 from bundles.state import after as next_state
@@ -54,6 +54,7 @@ class Verifier:
         self._histories = dict(histories or {})
         self._governances: list[Governance] = []
         self._governance_times: list[int] = []
+        self._keys: frozenset[tuple[str, PublicKey]] | None = None
         self._records: dict[str, Evaluation] = {}
         self._known: dict[str, tuple[tuple[LedgerEntry, ...], BundleState]] = {}
         self._manifests: dict[str, Bundle] = {}
@@ -73,13 +74,19 @@ class Verifier:
             )
         return self._governances[entries]
 
+    def keys_ever_listed(self) -> frozenset[tuple[str, PublicKey]]:
+        """Return every person with every key that any roster has given to them."""
+        if self._keys is None:
+            self.governance()
+            self._keys = frozenset((key.person, key.key) for each in self._governances for key in each.roster.keys)
+        return self._keys
+
     def _read_governance(self) -> None:
-        found = beginning()
-        self._governances, self._governance_times = [found], []
-        for entry in self.history(GOVERNANCE_LEDGER):
-            found = after(self._catalog, found, entry)
-            self._governances.append(found)
-            self._governance_times.append(entry.at_ns)
+        found = [beginning()]
+        history = self.history(GOVERNANCE_LEDGER)
+        for entry in history:
+            found.append(after(self._catalog, found[-1], entry))
+        self._governances, self._governance_times = found, [entry.at_ns for entry in history]
 
     # Bundles
 
@@ -116,7 +123,8 @@ class Verifier:
     def forget(self) -> None:
         """Forget everything that grows: the ledgers are read again when they are needed."""
         self._histories.clear()
-        self._governances.clear()
+        self._governances = []
+        self._keys = None
         self._known.clear()
 
     def _take(self, history: Sequence[LedgerEntry]) -> tuple[list[str], BundleState | None]:

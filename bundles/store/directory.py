@@ -104,7 +104,8 @@ class DirectoryStore:
     def _read(self, key: str) -> bytes | None:
         with self._failures_of(key):
             try:
-                return (self.root / check_key(key)).read_bytes()
+                with open(f"{self.root}/{check_key(key)}", "rb", buffering=0) as file:  # noqa: PTH123 -- twice as fast
+                    return file.readall()
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 self._has_root()
                 return None

@@ -193,3 +193,9 @@ def test_text_that_is_not_unicode_is_named() -> None:
 @given(JSON | ASCII_NAMES | st.floats(1e-5, 1e-3) | st.floats(1e15, 1e17))
 def test_the_quick_way_writes_what_rfc8785_writes(value: object) -> None:
     assert canonical_json(value) == rfc8785.dumps(value)  # type: ignore[arg-type]
+
+
+def test_a_copy_with_other_values_has_another_digest() -> None:
+    first = Sample(price=1, sequence=1, figures={})
+    assert first.digest() != first.model_copy(update={"price": 2}).digest()
+    assert first.model_copy() == first == Sample(price=1, sequence=1, figures={})
