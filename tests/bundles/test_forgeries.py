@@ -12,6 +12,7 @@ from bundles.approvals import Approval
 from bundles.audit import verify
 from bundles.canonical import digest_of
 from bundles.catalog import blob_key, ref_key
+from bundles.checkpoints import make_checkpoint
 from bundles.descent import Change, demote, demote_on_failure, quarantine, review_statement
 from bundles.entries import (
     Approved,
@@ -589,3 +590,18 @@ def test_a_date_in_the_future_shortens_no_waiting_time() -> None:
     assert outcome.decision == "refused"
     assert any("dated 48.0 h from now" in line for line in outcome.unmet)
     assert verify(fresh.store).problems == ()
+
+
+def test_a_revoked_key_that_signs_in_the_past_is_seen_by_a_checkpoint() -> None:
+    """Without one nothing tells when an entry was written: its writer dates it."""
+    attack = Attack()
+    request = attack.request()
+    attack.world.approve(request.request_id, RITA, now_ns=attack.now_ns)
+    before_ns = attack.now_ns
+    attack.now_ns += DAY_NS
+    without_tom(attack)
+    make_checkpoint(attack.world.catalog, FIRST, now_ns=attack.now_ns)
+    attack.approved(request, TOM.says(request), at_ns=before_ns)
+    attack.promoted(request, at_ns=before_ns)
+    problems = verify(attack.store).problems
+    assert any(attack.forged[0] in problem and "dated before checkpoint 1" in problem for problem in problems), problems
