@@ -102,7 +102,7 @@ class CheckpointAudit:
             )
 
     def _check_next(self, name: str, seq: int, by: str, at_ns: int) -> None:
-        """Find what was dated before a checkpoint that did not see it: so a key that was revoked since is used again."""
+        """Find what is dated before a checkpoint that did not see it: so would a key be used that was revoked since."""
         key = entry_key(name, seq)
         found = self._catalog.store.get_versioned(key) if self._is_new((name, seq, at_ns)) else None
         if found is None:

@@ -1,5 +1,5 @@
-"""Whatever is changed, removed, swapped, copied or put back in a store of fifty bundles with full histories is found, and
-named."""
+"""Whatever is changed, removed, swapped, copied or put back in a store of fifty bundles with full histories is found
+and named."""
 
 from __future__ import annotations
 
