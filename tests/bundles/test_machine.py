@@ -6,6 +6,7 @@ The model is written from the rules in docs/governance.md and the shipped policy
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,8 +28,8 @@ from bundles.approvals import Approval
 from bundles.audit import verify
 from bundles.catalog import Catalog
 from bundles.compile import compile_edge
-from bundles.descent import demote, quarantine, release, release_statement, review, review_statement, roll_back
-from bundles.errors import NameTakenError, RefusedError, UnreachableError
+from bundles.descent import demote, quarantine, release, release_statement, review, review_statement
+from bundles.errors import RefusedError, UnreachableError
 from bundles.governance import set_policy, set_roster, statement_for
 from bundles.mm_types import MmConfig, MmRiskLimits
 from bundles.policy import default_policy
@@ -48,7 +49,6 @@ from tests.bundles.conftest import (
     STRANGER,
     TOM,
     UNLISTED,
-    Person,
     SigningRunner,
     World,
     roster_of,
@@ -108,6 +108,9 @@ class ModelGlass:
     reviewers: dict[str, str] = field(default_factory=dict)
     lifted: bool = False
 
+    def lends(self, now_ns: int) -> bool:
+        return not self.lifted and now_ns < self.until_ns
+
 
 @dataclass
 class ModelBundle:
@@ -125,7 +128,7 @@ class ModelBundle:
     """The request that made the last move, if a promotion did."""
 
     def stage(self, now_ns: int) -> str:
-        lent = [glass.stage for glass in self.glasses if not glass.lifted and now_ns < glass.until_ns]
+        lent = [glass.stage for glass in self.glasses if glass.lends(now_ns)]
         return max([self.earned, *lent], key=STAGES.index)
 
     def owes(self) -> bool:
@@ -277,15 +280,13 @@ class Ladder(RuleBasedStateMachine):
         for _ in range(len(plan) + 1):
             try:
                 return act(self._at(number, faulty))
-            except (UnreachableError, NameTakenError):
+            except UnreachableError:
                 continue
         return act(self._at(number, self.store))
 
     def _rival(self, number: int, act: Callable[[World], Any]) -> None:
-        try:
+        with contextlib.suppress(RefusedError):
             act(self._at(number, self.store))
-        except RefusedError:
-            pass
 
     def _at(self, number: int, store: Any) -> World:
         mine = self.worlds[number]
@@ -314,14 +315,13 @@ class Ladder(RuleBasedStateMachine):
         if verdict == "fail":
             facts["metrics"] = {"traps": 1}
         elif verdict == "inconclusive":
-            facts["status"] = "completed"
             facts["metrics"] = {"return_bps": None}
         second = runners[1] if len(runners) > 1 else None
 
         def act(world: World) -> str:
-            return world.evaluate(kind, runner=runners[0], attested_by=second, **dict(facts))
+            return world.evaluate(kind, runner=runners[0], attested_by=second, **facts)
 
-        name = self.run(number, plan, lambda world: act(_fresh(world, facts)))
+        name = self.run(number, plan, act)
         bundle = self.model.bundles[number]
         bundle.evaluations[name] = ModelEvaluation(
             name, kind, verdict, seed, self.model.now_ns, {runner.name for runner in runners}
@@ -359,8 +359,7 @@ class Ladder(RuleBasedStateMachine):
         bundle = model.bundles[number]
         made = bundle.last_move
         if isinstance(made, ModelRequest) and (made.stage, made.evaluations, made.glass_h) == (stage, named, glass_h):
-            glass = next((each for each in bundle.glasses if each.request is made), None)
-            if glass is None or (not glass.lifted and now_ns < glass.until_ns):
+            if all(glass.request is not made or glass.lends(now_ns) for glass in bundle.glasses):
                 assert (outcome.decision, outcome.request) == ("promoted", made.id)
                 return
         if model.refuses(number, stage, named, glass_h):
@@ -416,7 +415,8 @@ class Ladder(RuleBasedStateMachine):
             return world.approve(request.id, person, signed=signed, now_ns=now_ns)
 
         if bundle.last_move is request:
-            assert self.run(number, plan, act).decision == "promoted"
+            lapsed = any(glass.request is request and not glass.lends(now_ns) for glass in bundle.glasses)
+            assert (self.run(number, plan, act).decision == "promoted") is not lapsed
             return
         is_known = request.is_open and request.said.get(name) is signed
         may = (
@@ -595,12 +595,6 @@ class Ladder(RuleBasedStateMachine):
     def teardown(self) -> None:
         report = verify(self.store)
         assert report.problems == ()
-
-
-def _fresh(world: World, facts: dict[str, Any]) -> World:
-    """`evaluation_of` takes the metrics out of what it is given."""
-    facts["metrics"] = dict(facts.get("metrics", {}))
-    return world
 
 
 def explore(examples: int, steps: int) -> None:
