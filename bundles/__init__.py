@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bundles.approvals import Approval, word_of
     from bundles.audit import verify
+    from bundles.authorship import sign_bundle
     from bundles.catalog import Catalog
     from bundles.compile import compile_assignment, compile_edge, compile_sor
     from bundles.descent import demote, quarantine, release, review, roll_back
@@ -52,6 +53,7 @@ __all__ = [
     "roll_back",
     "set_policy",
     "set_roster",
+    "sign_bundle",
     "verify",
     "word_of",
 ]
@@ -59,6 +61,7 @@ __all__ = [
 _ROOMS = {
     "approvals": ("Approval", "word_of"),
     "audit": ("verify",),
+    "authorship": ("sign_bundle",),
     "catalog": ("Catalog",),
     "compile": ("compile_assignment", "compile_edge", "compile_sor"),
     "descent": ("demote", "quarantine", "release", "review", "roll_back"),

@@ -21,6 +21,9 @@ GOVERNANCE_LEDGER = "governance"
 
 CHECKPOINT_LEDGER = "checkpoints"
 
+GovernanceEntries = Annotated[int, Field(ge=0, lt=2**31)]
+"""How many entries the governance ledger had: under which policy and roster something was decided."""
+
 
 class Registered(Part):
     """A bundle came into being; the entry's actor is its author. What lists show is repeated from the manifest."""
@@ -30,6 +33,13 @@ class Registered(Part):
     target: str
     strategy: str
     wasm: Digest | None
+
+
+class Authored(Part):
+    """The author, who is the entry's actor, signed the bundle."""
+
+    kind: Literal["authored"] = "authored"
+    signature: str
 
 
 class Evaluated(Part):
@@ -67,6 +77,7 @@ class Approved(Part):
     kind: Literal["approved"] = "approved"
     request: str
     approval: Approval
+    governance: GovernanceEntries
 
 
 class Denied(Part):
@@ -75,16 +86,17 @@ class Denied(Part):
     kind: Literal["denied"] = "denied"
     request: str
     approval: Approval
+    governance: GovernanceEntries
 
 
 class Promoted(Part):
-    """The bundle moved up on a request; ``governance`` is how many entries the governance ledger had."""
+    """The bundle moved up on a request."""
 
     kind: Literal["promoted"] = "promoted"
     request: str
     from_stage: str
     stage: str
-    governance: Annotated[int, Field(ge=0)]
+    governance: GovernanceEntries
     reviews: Annotated[int, Field(ge=0)] = 0
     """How many must review this promotion afterwards; above zero only where the glass was broken."""
 
@@ -112,7 +124,7 @@ class Released(Part):
     kind: Literal["released"] = "released"
     quarantine: EntryNumber
     approval: Approval
-    governance: Annotated[int, Field(ge=0)]
+    governance: GovernanceEntries
 
 
 class Reviewed(Part):
@@ -122,7 +134,7 @@ class Reviewed(Part):
     request: str
     verdict: Literal["ratify", "demote"]
     approval: Approval
-    governance: Annotated[int, Field(ge=0)]
+    governance: GovernanceEntries
 
 
 class PolicySet(Part):
@@ -163,6 +175,7 @@ class CheckpointMade(Part):
 
 Body: TypeAlias = (
     Registered
+    | Authored
     | Evaluated
     | Attested
     | Requested

@@ -18,6 +18,8 @@ Trust rules:
   already.
 * A request is opened at one entry of the ledger, and an approval holds for that request only: for its bundle, stage,
   evaluations, verdict and policy. A move, a denial or time ends it; another policy or verdict asks for another request.
+* Where the policy asks for it, the author has signed the bundle: whoever registers one in another's name and approves
+  it in the own gets no further.
 * Approvers differ from each other and from the author. A word that does not hold, because the key was revoked or the
   role taken away, does not count; the others still do.
 * `pending` means that nothing is missing but approvals, or runners.
@@ -32,19 +34,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from bundles.approvals import approval_problems, signature_problem
+from bundles.approvals import Approval, approval_problems, signature_problem
 from bundles.canonical import Digest, Document, Part
 from bundles.evidence import Evaluation
 from bundles.gates import Check, GateResult, evaluate_gate
 from bundles.governance import Governance
 from bundles.people import same_person
-from bundles.policy import ApprovalRule, Policy, StageRule
+from bundles.policy import ApprovalRule, Policy, Signers, StageRule
 from bundles.runners import is_listed
 from bundles.stages import STAGES
 from bundles.state import BundleState, Execution, RecordedPromotion, Request
-from bundles.statements import EvaluationStatement, PromotionStatement
+from bundles.statements import AuthorStatement, EvaluationStatement, PromotionStatement
 
-__all__ = ["STAGES", "Decision", "Proposal", "approval_rule", "decide", "standing_evidence"]
+__all__ = ["STAGES", "Decision", "Proposal", "answer_problems", "approval_rule", "decide", "standing_evidence"]
 
 _HOUR_NS = 3_600 * 10**9
 _DAY_NS = 24 * _HOUR_NS
@@ -112,7 +114,7 @@ def decide(
     policy = governance.policy
     rule = policy.rule(proposal.bundle_kind, proposal.stage)
     statement = _statement(proposal, records, policy, entry=state.entries + 1)
-    asked = approval_rule(policy, proposal)
+    asked = approval_rule(policy, proposal.bundle_kind, proposal)
     request = _open_request(state, statement, asked, now_ns)
     if request:
         statement = request.statement
@@ -130,6 +132,7 @@ def decide(
     else:
         unmet += debts
         unmet += _evidence_problems(proposal, state, records, rule, gates, now_ns)
+        unmet += _author_problems(state, governance, rule, now_ns)
         unmet += _runner_problems(proposal, state, records, governance, rule, now_ns)
         waiting = dict(_missing_runners(proposal, state, governance, rule, now_ns))
         unmet += _revocations(proposal, state, records, governance, now_ns)
@@ -151,12 +154,35 @@ def decide(
     )
 
 
-def approval_rule(policy: Policy, proposal: Proposal) -> ApprovalRule | None:
-    """Return whose approval a proposal needs; None where the ladder has no such stage."""
-    if proposal.break_glass:
+def approval_rule(policy: Policy, target: str, asked: Proposal | PromotionStatement) -> ApprovalRule | None:
+    """Return whose approval a move on a ladder needs; None where the ladder has no such stage."""
+    if asked.break_glass:
         return ApprovalRule(count=1, roles=policy.break_glass.roles, signed=policy.break_glass.signed)
-    rule = policy.rule(proposal.bundle_kind, proposal.stage)
+    rule = policy.rule(target, asked.stage)
     return rule.approvals if rule else None
+
+
+def answer_problems(
+    state: BundleState,
+    request: Request,
+    decision: Literal["approve", "deny"],
+    approval: Approval,
+    governance: Governance,
+    at_ns: int,
+) -> Iterator[str]:
+    """Say everything that keeps somebody's answer to a request from counting; nothing if it does."""
+    asked = approval_rule(governance.policy, state.target, request.statement)
+    if asked is None:
+        return
+    # To stop something needs no role, and is nobody's privilege; but what was signed must be this.
+    yield from approval_problems(
+        approval,
+        statement=request.statement.saying(decision),
+        roster=governance.roster,
+        author=state.author if decision == "approve" else "",
+        signers=asked if decision == "approve" else Signers(roles=(), signed=asked.signed),
+        at_ns=at_ns,
+    )
 
 
 def _statement(proposal: Proposal, records: Mapping[str, Evaluation], policy: Policy, entry: int) -> PromotionStatement:
@@ -424,6 +450,20 @@ def standing_evidence(
     return (latest,) if vouched in {None, latest} else (latest, vouched)
 
 
+def _author_problems(state: BundleState, governance: Governance, rule: StageRule | None, now_ns: int) -> Iterator[str]:
+    """Say why it is not known who made the bundle, where the policy wants to know."""
+    if rule is None or not rule.signed_author:
+        return
+    problem = f"{state.author} has not signed the bundle as its author"
+    if state.author_signature:
+        statement = AuthorStatement(bundle=state.manifest)
+        found = signature_problem(statement, state.author_signature, state.author, governance.roster, now_ns)
+        if found is None:
+            return
+        problem = f"the author is not known for certain: {found}"
+    yield f"{problem}; let the author sign it: sequence bundle sign {state.bundle}"
+
+
 def _runner_problems(
     proposal: Proposal,
     state: BundleState,
@@ -509,17 +549,8 @@ def _missing_approvals(
         return
     people: dict[str, frozenset[str]] = {}
     void: list[str] = []
-    for statement, approval in ((request.statement, each) for each in request.approvals) if request else ():
-        problems = list(
-            approval_problems(
-                approval,
-                statement=statement,
-                roster=governance.roster,
-                author=state.author,
-                signers=asked,
-                at_ns=now_ns,
-            )
-        )
+    for asked_of, approval in ((request, each) for each in request.approvals) if request else ():
+        problems = list(answer_problems(state, asked_of, "approve", approval, governance, now_ns))
         void += problems
         if not problems:
             people[approval.person] = governance.roster.roles_of(approval.approver)

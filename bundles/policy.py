@@ -100,6 +100,8 @@ class StageRule(Part):
     approvals: ApprovalRule
     later_window: Flag = False
     runners: RunnerRule = RunnerRule()
+    signed_author: Flag = False
+    """Whether the author's name must be signed, so that nobody approves a bundle registered in another's name."""
     soak_hours: Count = 0
     """How long a bundle must have stood at the stage below."""
     demote_on_failure: Flag = False

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from bundles.approvals import Approval, approval_problems
+from bundles.approvals import Approval
 from bundles.catalog import Catalog
 from bundles.debts import record_glass
 from bundles.entries import Approved, Body, Denied, LedgerEntry, Promoted, Requested
@@ -23,10 +23,9 @@ from bundles.evidence import Evaluation
 from bundles.gates import Check, GateResult, evaluate_gate
 from bundles.governance import in_force
 from bundles.grounds import verify_grounds
-from bundles.ladder import Decision, Proposal, approval_rule, decide
+from bundles.ladder import Decision, Proposal, answer_problems, decide
 from bundles.ledger import entry_key, time_of_next
 from bundles.people import read_note
-from bundles.policy import Signers
 from bundles.stages import STAGES
 from bundles.state import BundleState, Request
 from bundles.statements import PromotionStatement
@@ -125,7 +124,8 @@ def answer(
         if problems:
             raise RefusedError(f"The answer of {approval.approver} to {request.id} does not count:", problems)
         body: type[Approved | Denied] = Approved if decision == "approve" else Denied
-        return request, body(request=request.id, approval=approval)
+        governance = verifier.governance().entries
+        return request, body(request=request.id, approval=approval, governance=governance)
 
     request, _ = catalog.ledger.append(proposal.bundle, actor=approval.approver, at_ns=now_ns, draft=draft)
     proposal = _proposal_of(catalog, statement, request.notes)
@@ -163,18 +163,14 @@ def _complete(
     catalog: Catalog, verifier: Verifier, proposal: Proposal, *, actor: str, now_ns: int, only: str | None = None
 ) -> Outcome:
     """Write the promotion if everything is there; with ``only`` on that request and no other."""
-    if proposal.break_glass:
-        _, decision = _decide(verifier, proposal, catalog.ledger.history(proposal.bundle), now_ns)
-        if decision.decision == "promoted" and decision.request and not decision.repeats:
-            record_glass(catalog, proposal.bundle, decision.request, now_ns=now_ns)
-            verifier = Verifier(catalog)
 
-    def draft(history: Sequence[LedgerEntry]) -> tuple[tuple[BundleState, Decision], Body | None]:
+    def draft(history: Sequence[LedgerEntry]) -> tuple[tuple[BundleState, Decision, Request | None], Body | None]:
         state, decision = _decide(verifier, proposal, history, now_ns)
-        request = decision.request
+        request, governance = decision.request, verifier.governance()
         if decision.decision != "promoted" or decision.repeats or request is None or only not in {None, request.id}:
-            return (state, decision), None
-        governance = verifier.governance()
+            return (state, decision, None), None
+        if proposal.break_glass and request.id not in {glass.request for glass in governance.glasses}:
+            return (state, decision, request), None
         body = Promoted(
             request=request.id,
             from_stage=state.earned,
@@ -182,10 +178,14 @@ def _complete(
             governance=governance.entries,
             reviews=governance.policy.break_glass.reviews.count if proposal.break_glass else 0,
         )
-        return (state, decision), body
+        return (state, decision, None), body
 
-    (state, decision), seq = catalog.ledger.append(proposal.bundle, actor=actor, at_ns=now_ns, draft=draft)
-    return _outcome(proposal, state, decision, only, now_ns, seq=seq)
+    while True:
+        (state, decision, untold), seq = catalog.ledger.append(proposal.bundle, actor=actor, at_ns=now_ns, draft=draft)
+        if untold is None:
+            return _outcome(proposal, state, decision, only, now_ns, seq=seq)
+        record_glass(catalog, proposal.bundle, untold, now_ns=now_ns)
+        verifier = Verifier(catalog)
 
 
 def _outcome(
@@ -252,18 +252,7 @@ def _answer_problems(
     proposal = _proposal_of(catalog, request.statement, request.notes)
     now_ns = time_of_next(history, now_ns)
     state, decided = _decide(verifier, proposal, history, now_ns)
-    governance = verifier.governance()
-    asked = approval_rule(governance.policy, proposal)
-    # To stop something needs no role, and is nobody's privilege; but what was signed must be this.
-    signers = asked if asked and decision == "approve" else Signers(roles=(), signed=bool(asked and asked.signed))
-    yield from approval_problems(
-        approval,
-        statement=request.statement.saying(decision),
-        roster=governance.roster,
-        author=state.author if decision == "approve" else "",
-        signers=signers,
-        at_ns=now_ns,
-    )
+    yield from answer_problems(state, request, decision, approval, verifier.governance(), now_ns)
     if decision == "deny":
         return
     if decided.decision == "refused":

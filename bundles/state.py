@@ -15,6 +15,7 @@ from bundles.canonical import Digest, Int64, Part
 from bundles.entries import (
     Approved,
     Attested,
+    Authored,
     Demoted,
     Denied,
     Evaluated,
@@ -28,6 +29,7 @@ from bundles.entries import (
 )
 from bundles.errors import IntegrityError, NotFoundError
 from bundles.evidence import EvaluationKind
+from bundles.people import same_person
 from bundles.stages import STAGES
 from bundles.statements import PromotionStatement
 
@@ -148,6 +150,8 @@ class BundleState:
     entries: int
     at_ns: int
     """The time of the last entry."""
+    author_signature: str = ""
+    """By which the author's name is known to be no other's; empty while it was only typed."""
     earned: str = "research"
     earned_at_ns: int = 0
     evaluated: tuple[Execution, ...] = ()
@@ -254,6 +258,12 @@ def after(state: BundleState | None, entry: LedgerEntry) -> BundleState:
     if step is None:
         raise _impossible(entry, f"is of kind {entry.kind}, which does not belong there")
     return replace(step(state, entry, body), entries=entry.seq, at_ns=entry.at_ns)
+
+
+def _authored(state: BundleState, entry: LedgerEntry, body: Authored) -> BundleState:
+    if same_person(entry.actor) != same_person(state.author):
+        raise _impossible(entry, f"is signed by {entry.actor}, who is not the author")
+    return replace(state, author_signature=body.signature)
 
 
 def _evaluated(state: BundleState, entry: LedgerEntry, body: Evaluated) -> BundleState:
@@ -372,6 +382,7 @@ def _impossible(entry: LedgerEntry, problem: str) -> IntegrityError:
 
 
 _STEPS: Final[dict[type[Part], Callable[[BundleState, LedgerEntry, Any], BundleState]]] = {
+    Authored: _authored,
     Evaluated: _evaluated,
     Attested: _attested,
     Requested: _requested,

@@ -60,6 +60,16 @@ class PromotionStatement(Statement):
         return self.model_copy(update={"entry": other.entry}) == other
 
 
+class AuthorStatement(Statement):
+    """What the author of a bundle signs: that the name in the record is no other's."""
+
+    namespace: ClassVar[str] = PROMOTION
+
+    kind: Literal["author-statement"] = "author-statement"
+    schema_version: Literal[1] = 1
+    bundle: Digest
+
+
 class ReviewStatement(Statement):
     """What a reviewer says afterwards of a broken glass."""
 

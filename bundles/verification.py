@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from bundles.approvals import approval_problems
 from bundles.catalog import Catalog
@@ -17,6 +17,7 @@ from bundles.entries import (
     GOVERNANCE_LEDGER,
     Approved,
     Attested,
+    Authored,
     Demoted,
     Denied,
     Evaluated,
@@ -30,15 +31,14 @@ from bundles.entries import (
 from bundles.errors import IntegrityError, InvalidInputError, NotFoundError
 from bundles.evidence import Evaluation
 from bundles.governance import Governance, after, beginning
-from bundles.ladder import Proposal, approval_rule, decide, standing_evidence
+from bundles.ladder import Proposal, answer_problems, decide, standing_evidence
 from bundles.ledger import entry_key
 from bundles.manifests import Bundle
-from bundles.policy import Signers
 from bundles.signatures import BadSignatureError, PublicKey, signer_of
 from bundles.stages import STAGES
 from bundles.state import BundleState, Glass, Request
 from bundles.state import after as next_state
-from bundles.statements import EvaluationStatement, ReleaseStatement
+from bundles.statements import AuthorStatement, EvaluationStatement, ReleaseStatement, Statement
 
 CLOCK_TOLERANCE_NS = 600 * 10**9
 """How far the clocks of two writers may be apart before an entry looks out of date."""
@@ -64,6 +64,9 @@ class Verifier:
     def governance(self, entries: int | None = None) -> Governance:
         """Return what is in force, or was after so many entries of the governance ledger."""
         if not self._governances:
+            self._read_governance()
+        if entries is not None and entries >= len(self._governances):
+            self._histories.pop(GOVERNANCE_LEDGER, None)  # somebody wrote to it since
             self._read_governance()
         if entries is None:
             return self._governances[-1]
@@ -218,6 +221,15 @@ class Verifier:
                 problems = self._registered(entry, body)
             elif state is None:
                 problems = iter(())
+            elif isinstance(body, Authored):
+                problems = _signature_problems(AuthorStatement(bundle=state.manifest), entry, body.signature)
+            elif isinstance(body, Evaluated | Attested):
+                statement = EvaluationStatement(
+                    bundle=state.manifest, evaluation=body.evaluation, record=body.record, result=body.result
+                )
+                problems = _signature_problems(statement, entry, body.signature) if body.signature else iter(())
+            elif isinstance(body, Approved | Denied):
+                problems = self._answered(state, entry, body)
             elif isinstance(body, Promoted):
                 problems = self._promoted(state, entry, body)
             elif isinstance(body, Released):
@@ -226,10 +238,6 @@ class Verifier:
                 problems = self._reviewed(state, entry, body)
             elif isinstance(body, Demoted):
                 problems = self._demoted(state, body)
-            elif isinstance(body, Approved | Denied):
-                problems = self._answered(state, entry, body)
-            elif isinstance(body, Evaluated | Attested):
-                problems = self._executed(state, body)
             else:
                 problems = iter(())
             return [f"{where}: {problem}" for problem in problems]
@@ -243,6 +251,12 @@ class Verifier:
             yield f"registers {manifest.bundle_id}"
         if (body.target, body.strategy, body.wasm) != (manifest.kind, manifest.label, manifest.wasm_digest):
             yield f"says {body.target}, {body.strategy}, {body.wasm}, which its manifest does not"
+
+    def _answered(self, state: BundleState, entry: LedgerEntry, body: Approved | Denied) -> Iterator[str]:
+        yield from self._dating(entry, body.governance)
+        decision: Literal["approve", "deny"] = "approve" if isinstance(body, Approved) else "deny"
+        request, governance = state.request(body.request), self.governance(body.governance)
+        yield from answer_problems(state, request, decision, body.approval, governance, entry.at_ns)
 
     def _promoted(self, state: BundleState, entry: LedgerEntry, body: Promoted) -> Iterator[str]:
         governance = self.governance(body.governance)
@@ -264,50 +278,6 @@ class Verifier:
             (glass.bundle, glass.request) for glass in governance.glasses
         }:
             yield "the glass was broken, but the governance ledger does not know of it"
-
-    def _answered(self, state: BundleState, entry: LedgerEntry, body: Approved | Denied) -> Iterator[str]:
-        """Say why an answer could not be recorded under any policy and roster that were in force at about its time."""
-        request = state.request(body.request)
-        is_denial = isinstance(body, Denied)
-        problems: list[str] = []
-        for governance in self._governances_around(entry.at_ns):
-            asked = approval_rule(governance.policy, _proposal_of(state, request))
-            signers = Signers(roles=(), signed=bool(asked and asked.signed)) if is_denial or asked is None else asked
-            problems = list(
-                approval_problems(
-                    body.approval,
-                    statement=request.statement.saying("deny" if is_denial else "approve"),
-                    roster=governance.roster,
-                    author="" if is_denial else state.author,
-                    signers=signers,
-                    at_ns=entry.at_ns,
-                )
-            )
-            if not problems:
-                return
-        yield from problems
-
-    def _governances_around(self, at_ns: int) -> Iterator[Governance]:
-        self.governance()
-        begins = (None, *self._governance_times)
-        ends = (*self._governance_times, None)
-        for governance, begin_ns, end_ns in zip(self._governances, begins, ends, strict=True):
-            has_begun = begin_ns is None or begin_ns <= at_ns + CLOCK_TOLERANCE_NS
-            has_not_ended = end_ns is None or end_ns >= at_ns - CLOCK_TOLERANCE_NS
-            if has_begun and has_not_ended:
-                yield governance
-
-    @staticmethod
-    def _executed(state: BundleState, body: Evaluated | Attested) -> Iterator[str]:
-        """Say so if a signature is not of this; whether its key counts is asked where somebody rests on it."""
-        statement = EvaluationStatement(
-            bundle=state.manifest, evaluation=body.evaluation, record=body.record, result=body.result
-        )
-        try:
-            if body.signature:
-                signer_of(statement.canonical(), body.signature, statement.namespace)
-        except BadSignatureError as error:
-            yield f"the signature of the runner is not of this record: {error}"
 
     def _released(self, state: BundleState, entry: LedgerEntry, body: Released) -> Iterator[str]:
         governance = self.governance(body.governance)
@@ -347,6 +317,14 @@ class Verifier:
     def _changes_rules(self, seq: int) -> bool:
         before, after_it = self._governances[seq - 1], self._governances[seq]
         return (before.policy, before.roster) != (after_it.policy, after_it.roster)
+
+
+def _signature_problems(statement: Statement, entry: LedgerEntry, signature: str) -> Iterator[str]:
+    """Check a signature as such; whose key it must be, and when, the ladder says at each promotion."""
+    try:
+        signer_of(statement.canonical(), signature, statement.namespace)
+    except BadSignatureError as error:
+        yield f"the signature of {entry.actor} does not verify: {error}"
 
 
 def _proposal_of(state: BundleState, request: Request) -> Proposal:

@@ -15,17 +15,19 @@ from sequence.cli.failures import exit_code_of, wants_json
 from sequence.cli.session import Group, Session, common_options
 
 _COMMANDS: Final = {
+    "approve": ("sequence.cli.approve", "approve", "Approve or deny a promotion request, with your SSH key."),
     "artifact": ("sequence.cli.artifact", "artifact", "Register and show research artifacts."),
     "audit": ("sequence.cli.audit", "audit", "Verify the whole record."),
     "backtest": ("sequence.cli.backtest", "backtest", "Replay a bundle, or the project's algo, on recorded data."),
     "build": ("sequence.cli.build", "build", "Compile the project's algo to WASM."),
-    "bundle": ("sequence.cli.bundle", "bundle", "Compile, list, promote and inspect bundles."),
+    "bundle": ("sequence.cli.bundle", "bundle", "Compile, list, promote, demote and inspect bundles."),
     "completion": ("sequence.cli.completion", "completion", "Print the shell's completion script."),
     "data": ("sequence.cli.data", "data", "Import, validate, list and synthesize market data."),
     "deploy": ("sequence.cli.build", "deploy", "Deploy a bundle (comes with a later release)."),
     "eval": ("sequence.cli.evaluation", "evaluation", "List, show and verify evaluations."),
     "init": ("sequence.cli.build", "init", "Start a project from the market-making template."),
-    "policy": ("sequence.cli.policy", "policy", "Show and check promotion policies."),
+    "policy": ("sequence.cli.policy", "policy", "Show, check, compare and set policy and roster."),
+    "requests": ("sequence.cli.requests", "requests", "List what waits for whose approval."),
 }
 """Name: module, attribute, help in one line."""
 

@@ -227,19 +227,24 @@ def _evaluate(
     from evals.replay import evaluate_replay
     from sequence.verdicts import headline, lines_of
 
-    names = [dataset.dataset_id for dataset in datasets]
+    names, now_ns = [dataset.dataset_id for dataset in datasets], time.time_ns()
+    full_id = session.catalog.resolve_bundle(bundle_id)
+    before = session.catalog.ledger.state(full_id).stage_at(now_ns)
     evaluation = evaluate_replay(
         session.catalog,
-        bundle=bundle_id,
+        bundle=full_id,
         dataset=names,
         data_root=session.settings.data_root,
         settings=settings,
         seed=seed,
-        runner=session.settings.user,
-        now_ns=time.time_ns(),
+        runner=session.runner,
+        now_ns=now_ns,
         force=force,
         progress=session.progress,
     )
+    stage = session.catalog.ledger.state(full_id).stage_at(now_ns)
+    if stage != before:
+        session.say(f"{full_id} was at stage {before}; the policy demotes it to {stage}.")
     gate = judge(session.catalog, evaluation)
     document: dict[str, Any] = {
         "eval_id": evaluation.eval_id,
@@ -250,6 +255,7 @@ def _evaluate(
         "checks": [{"text": check.text, "ok": check.ok, "dry_run": check.dry_run} for check in gate.checks],
         "dataset": names[0],
         "datasets": names,
+        "stage": stage,
     }
     lines = [*lines_of(evaluation, gate), *headline(evaluation.metrics)]
     lines.append(f"All metrics: sequence eval show {evaluation.eval_id}")

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from sequence.cli.ids import ARTIFACT, BUNDLE, EVALUATION
+from sequence.cli.descent import demote, quarantine, release, review, rollback
+from sequence.cli.entries import asked_for, gists
+from sequence.cli.ids import ARTIFACT, BUNDLE
 from sequence.cli.layout import columns, wrapped
+from sequence.cli.promote import promote
 from sequence.cli.session import Group, Session, naming, pass_session
+from sequence.cli.signing import how_to_sign, key_at_hand
+from sequence.cli.standings import glass_until_ns, remark, standings
+from sequence.cli.times import utc
 
 if TYPE_CHECKING:
-    from bundles.approvals import Approval
-    from bundles.entries import Body
     from bundles.manifests import Bundle
-
-_TARGETS: Final = ("edge", "sor", "assignment")
-_STAGES: Final = ("research", "replay", "shadow", "sandbox", "live", "scaled")
 
 
 @click.group(cls=Group)
 def bundle() -> None:
     """Compile and promote versioned packages with their research, risk limits and lineage."""
+
+
+for _command in (promote, demote, rollback, quarantine, release, review):
+    bundle.add_command(_command)
 
 
 @bundle.command("compile-edge")
@@ -128,6 +132,34 @@ def register(session: Session, file: Path, wasm_path: Path | None) -> None:
     _register(session, manifest, wasm)
 
 
+@bundle.command()
+@click.argument("bundle_id", metavar="BUNDLE", type=BUNDLE)
+@click.option(
+    "--key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Sign with this OpenSSH key [default: the first usual one in ~/.ssh that the roster lists]",
+)
+@pass_session
+def sign(session: Session, bundle_id: str, key: Path | None) -> None:
+    """Sign a bundle as its author, which the higher stages ask for."""
+    import time
+
+    from bundles.authorship import author_statement, sign_bundle
+    from bundles.errors import RefusedError
+    from bundles.governance import in_force
+
+    catalog, now_ns, author = session.catalog, time.time_ns(), session.settings.user
+    roster, full_id = in_force(catalog).roster, catalog.resolve_bundle(bundle_id)
+    key = key or key_at_hand(roster, author, author_statement(catalog, full_id).namespace, now_ns)
+    if key is None:
+        raise RefusedError(f"{full_id} is not signed:", (how_to_sign(roster, author),))
+    seq = sign_bundle(catalog, full_id, author=author, key=key, now_ns=now_ns)
+    session.emit(
+        {"bundle_id": full_id, "author": author, "ledger_seq": seq},
+        [f"Bundle ID: {full_id}", f"Signed by: {author}", *([] if seq is None else [f"Ledger entry: {seq}"])],
+    )
+
+
 @bundle.command("list")
 @click.option("--all", "in_store", is_flag=True, help="List the bundles of the store, with their stages")
 @pass_session
@@ -155,28 +187,54 @@ def list_bundles(session: Session, in_store: bool) -> None:
 @click.argument("bundle_id", metavar="BUNDLE", type=BUNDLE)
 @pass_session
 def show(session: Session, bundle_id: str) -> None:
-    """Show a bundle's manifest, author and stage."""
-    catalog = session.catalog
+    """Show a bundle's manifest, author, and where it stands; exit 7 if its record does not verify."""
+    import time
+
+    from bundles.errors import IntegrityError
+    from bundles.state import fold
+    from bundles.verification import Verifier
+
+    catalog, verifier, now_ns = session.catalog, Verifier(session.catalog), time.time_ns()
     full_id = catalog.resolve_bundle(bundle_id)
     manifest = catalog.bundle(full_id)
-    state = catalog.ledger.state(full_id)
+    history = catalog.ledger.history(full_id)
+    state = fold(history)
+    problems = verifier.problems(history)
+    debts = list(verifier.debts(full_id, verifier.governance()))
+    until_ns = glass_until_ns(state.standing(), now_ns)
     fields = manifest.model_dump(mode="json")
+    waiting = [(each.id, asked_for(each.statement)) for each in state.open_requests]
     session.emit(
         {
             "bundle_id": full_id,
             "manifest_digest": manifest.digest(),
-            "stage": state.stage,
+            "stage": state.stage_at(now_ns),
+            "earned_stage": state.earned,
+            "broken_glass_until": None if until_ns is None else utc(until_ns),
+            "debts": debts,
+            "quarantined_since": state.quarantine,
+            "open_requests": [name for name, _ in waiting],
+            "problems": problems,
             "author": state.author,
+            "author_signed": bool(state.author_signature),
             "manifest": fields,
         },
         [
             f"Bundle ID: {full_id}",
-            f"Stage: {state.stage}",
-            f"Author: {state.author}",
+            f"Stage: {state.stage_at(now_ns)}",
+            f"Earned stage: {state.earned}",
+            *([] if until_ns is None else [f"BREAK-GLASS: until {utc(until_ns)}, then {state.earned}"]),
+            *([] if state.quarantine is None else [f"QUARANTINED: since entry {state.quarantine}"]),
+            *(part for debt in debts for part in wrapped(f"REVIEW OWED: {debt}")),
+            *(part for name, asked in waiting for part in wrapped(f"Open request: {name}, {asked}")),
+            *(part for problem in problems for part in wrapped(f"Problem: {problem}")),
+            f"Author: {state.author}" + (" (signed)" if state.author_signature else ""),
             f"Manifest digest: {manifest.digest()}",
             *_flat(fields),
         ],
     )
+    if problems:
+        raise click.exceptions.Exit(IntegrityError.exit_code)
 
 
 @bundle.command()
@@ -184,95 +242,18 @@ def show(session: Session, bundle_id: str) -> None:
 @pass_session
 def history(session: Session, bundle_id: str) -> None:
     """Show what happened to a bundle, in the order of its ledger."""
+    from bundles.state import fold
+
     full_id = session.catalog.resolve_bundle(bundle_id)
     entries = session.catalog.ledger.history(full_id)
-    rows = [(str(each.seq), _utc(each.at_ns), each.kind, each.actor, _gist(each.body)) for each in entries]
+    said = gists(entries, fold(entries))
+    rows = [
+        (str(each.seq), utc(each.at_ns), each.kind, each.actor, gist) for each, gist in zip(entries, said, strict=True)
+    ]
     session.emit(
         [each.model_dump(mode="json") for each in entries],
         columns(("SEQ", "AT", "KIND", "ACTOR", "WHAT"), rows),
     )
-
-
-@bundle.command()
-@click.option("--bundle", "bundle_id", required=True, type=BUNDLE, help="Bundle ID to promote")
-@click.option("--target", required=True, type=click.Choice(_TARGETS), help="The bundle's ladder")
-@click.option("--stage", required=True, type=click.Choice(_STAGES), help="Target stage")
-@click.option(
-    "--eval-run",
-    "evaluations",
-    multiple=True,
-    type=EVALUATION,
-    help="Evaluation that justifies the promotion (required unless --break-glass; repeatable)",
-)
-@click.option("--approver", default="", help="Who is approving (required)")
-@click.option("--key", type=click.Path(exists=True, path_type=Path), help="Sign the approval with this OpenSSH key")
-@click.option("--break-glass", is_flag=True, help="Emergency bypass: skips ladder order, evaluations and quorum")
-@click.option("--notes", default="", help="Reason or context for the promotion")
-@pass_session
-def promote(
-    session: Session,
-    bundle_id: str,
-    target: str,
-    stage: str,
-    evaluations: tuple[str, ...],
-    approver: str,
-    key: Path | None,
-    break_glass: bool,
-    notes: str,
-) -> None:
-    """Move a bundle through the deployment ladder; exit 3 lists every condition that is not met."""
-    import time
-
-    from bundles.errors import RefusedError
-    from bundles.promotion import promote as promote_bundle
-
-    catalog = session.catalog
-    if key is not None and not approver.strip():
-        raise click.UsageError("--key signs as somebody: give --approver too.")
-    approvals = []
-    if approver.strip():
-        approvals = [
-            _approval(
-                session,
-                bundle_id=bundle_id,
-                target=target,
-                stage=stage,
-                evaluations=evaluations,
-                approver=approver,
-                key=key,
-                break_glass=break_glass,
-                notes=notes,
-            )
-        ]
-    outcome = promote_bundle(
-        catalog,
-        bundle=bundle_id,
-        target=target,
-        stage=stage,
-        evaluations=evaluations,
-        approvals=approvals,
-        break_glass=break_glass,
-        notes=notes,
-        requested_by=session.settings.user,
-        now_ns=time.time_ns(),
-    )
-    session.emit(
-        {
-            "decision": outcome.decision,
-            "stage": outcome.stage,
-            "unmet": list(outcome.unmet),
-            "ledger_seq": outcome.ledger_seq,
-        },
-        [
-            f"Bundle ID: {catalog.resolve_bundle(bundle_id)}",
-            f"Decision: {outcome.decision}",
-            f"Stage: {outcome.stage}",
-            *(line for condition in outcome.unmet for line in wrapped(f"Unmet: {condition}")),
-            *([] if outcome.ledger_seq is None else [f"Ledger entry: {outcome.ledger_seq}"]),
-        ],
-    )
-    if outcome.decision != "promoted":
-        raise click.exceptions.Exit(RefusedError.exit_code)
 
 
 def _register(session: Session, manifest: Bundle, wasm: bytes | None) -> None:
@@ -304,52 +285,28 @@ def _register(session: Session, manifest: Bundle, wasm: bytes | None) -> None:
 
 
 def _list_store(session: Session) -> None:
-    catalog = session.catalog
-    documents = []
-    for bundle_id in catalog.bundle_ids():
-        manifest = catalog.bundle(bundle_id)
+    import time
+
+    now_ns = time.time_ns()
+    documents, rows = [], []
+    for bundle_id, standing in standings(session.catalog):
+        until_ns = glass_until_ns(standing, now_ns)
+        wasm_hash, stage = standing.wasm or "-", standing.stage_at(now_ns)
         documents.append(
             {
                 "bundle_id": bundle_id,
-                "strategy": manifest.strategy if manifest.kind == "edge" else manifest.kind,
-                "wasm_hash": manifest.wasm.digest if manifest.kind == "edge" else "-",
-                "stage": catalog.ledger.state(bundle_id).stage,
+                "strategy": standing.strategy,
+                "wasm_hash": wasm_hash,
+                "stage": stage,
+                "earned_stage": standing.earned,
+                "broken_glass_until": None if until_ns is None else utc(until_ns),
+                "review_owed": standing.debt,
+                "quarantined": standing.quarantined,
+                "requests": list(standing.requests),
             }
         )
-    session.emit(
-        documents, columns(("BUNDLE_ID", "STRATEGY", "WASM_HASH", "STAGE"), [tuple(d.values()) for d in documents])
-    )
-
-
-def _approval(
-    session: Session,
-    *,
-    bundle_id: str,
-    target: str,
-    stage: str,
-    evaluations: Sequence[str],
-    approver: str,
-    key: Path | None,
-    break_glass: bool,
-    notes: str,
-) -> Approval:
-    """Return the approver's word for exactly this promotion: typed, or signed with a key."""
-    import time
-
-    from bundles.approvals import Approval, sign_statement
-    from bundles.promotion import statement_for
-
-    statement = statement_for(
-        session.catalog, bundle=bundle_id, target=target, stage=stage, evaluations=evaluations, break_glass=break_glass
-    )
-    return Approval(
-        approver=approver,
-        notes=notes,
-        statement=statement.digest(),
-        kind="typed" if key is None else "signed",
-        signature="" if key is None else sign_statement(statement, key),
-        at_ns=time.time_ns(),
-    )
+        rows.append((bundle_id, standing.strategy, wasm_hash, stage, remark(standing, now_ns)))
+    session.emit(documents, columns(("BUNDLE_ID", "STRATEGY", "WASM_HASH", "STAGE", "NOTE"), rows))
 
 
 def _flat(fields: dict[str, Any], prefix: str = "") -> list[str]:
@@ -361,21 +318,3 @@ def _flat(fields: dict[str, Any], prefix: str = "") -> list[str]:
         else:
             lines.append(f"{prefix}{name}: {value}")
     return lines
-
-
-def _gist(body: Body) -> str:
-    """Say in a line what a ledger entry records."""
-    if body.kind == "registered":
-        return body.manifest
-    if body.kind == "evaluated":
-        return f"{body.evaluation} ({body.evaluation_kind})"
-    glass = " with the glass broken" if body.statement.break_glass else ""
-    people = ", ".join(f"{each.approver} ({each.kind})" for each in body.approvals)
-    notes = f": {body.notes}" if body.notes else ""
-    return f"{body.from_stage} to {body.statement.stage}{glass}, approved by {people}{notes}"
-
-
-def _utc(at_ns: int) -> str:
-    from datetime import UTC, datetime
-
-    return datetime.fromtimestamp(at_ns // 1_000_000_000, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

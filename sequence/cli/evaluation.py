@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sequence.cli.ids import BUNDLE, EVALUATION
-from sequence.cli.layout import columns
+from sequence.cli.layout import columns, wrapped
 from sequence.cli.session import Group, Session, pass_session
+from sequence.cli.times import utc
 
 if TYPE_CHECKING:
     from bundles.evidence import Evaluation
@@ -42,32 +43,115 @@ def show(session: Session, evaluation_id: str) -> None:
 
     record = session.catalog.evaluation(evaluation_id)
     gate = judge(session.catalog, record)
+    executions = _executions(session, record)
     document = {
         "eval_id": record.eval_id,
         "verdict": gate.verdict,
         "checks": [{"text": check.text, "ok": check.ok, "dry_run": check.dry_run} for check in gate.checks],
+        "executions": executions,
         "record": record.model_dump(mode="json"),
     }
-    session.emit(document, [*lines_of(record, gate), *all_metrics(record.metrics)])
+    who = [part for each in executions for part in wrapped(_executed(each))]
+    session.emit(document, [*lines_of(record, gate), *who, *all_metrics(record.metrics)])
 
 
 @evaluation.command()
 @click.argument("evaluation_id", metavar="EVALUATION", type=EVALUATION)
+@click.option("--attest", is_flag=True, help="Sign what comes of it, as this machine's runner, and record that")
 @pass_session
-def verify(session: Session, evaluation_id: str) -> None:
+def verify(session: Session, evaluation_id: str, attest: bool) -> None:
     """Run an evaluation again and compare result digests; exit 7 if they differ."""
-    from bundles.errors import IntegrityError
-    from evals.replay import verify_evaluation
+    import time
 
-    full_id = session.catalog.evaluation(evaluation_id).eval_id
+    from bundles.errors import IntegrityError
+    from evals.replay import attest_evaluation, verify_evaluation
+
+    catalog, root = session.catalog, session.settings.data_root
+    full_id = catalog.evaluation(evaluation_id).eval_id
+    runner = session.runner if attest else None
     session.say(f"Running {full_id} again")
-    same, then, now = verify_evaluation(session.catalog, full_id, session.settings.data_root)
+    if runner is None:
+        same, then, now = verify_evaluation(catalog, full_id, root)
+    else:
+        same, then, now = attest_evaluation(catalog, full_id, root, runner=runner, now_ns=time.time_ns())
+    word = None if runner is None else {"runner": runner.name, "signed": runner.key is not None}
+    moved = [] if runner is None else _complete_requests(session, full_id)
     session.emit(
-        {"eval_id": full_id, "same": same, "result_digest": then, "result_digest_now": now},
-        [f"Evaluation: {full_id}", f"Recorded: {then}", f"Now: {now}", f"Verdict: {'same' if same else 'different'}"],
+        {
+            "eval_id": full_id,
+            "same": same,
+            "result_digest": then,
+            "result_digest_now": now,
+            "attested": word,
+            "promoted": moved,
+        },
+        [
+            f"Evaluation: {full_id}",
+            f"Recorded: {then}",
+            f"Now: {now}",
+            f"Verdict: {'same' if same else 'different'}",
+            *([] if runner is None else [f"Attested: by {runner.name} ({'signed' if runner.key else 'unsigned'})"]),
+            *(f"Promoted: {each['bundle_id']} to {each['stage']} ({each['request']})" for each in moved),
+        ],
     )
     if not same:
         raise click.exceptions.Exit(IntegrityError.exit_code)
+
+
+def _complete_requests(session: Session, eval_id: str) -> list[dict[str, str]]:
+    """Promote on the open requests to which nothing but this runner's word was missing."""
+    import time
+
+    from bundles.promotion import complete
+
+    catalog = session.catalog
+    moved = []
+    for request in catalog.ledger.state(catalog.bundle_of(catalog.evaluation(eval_id))).open_requests:
+        if eval_id in request.statement.evaluations:
+            outcome = complete(catalog, request.id, now_ns=time.time_ns())
+            if outcome.decision == "promoted":
+                moved.append({"bundle_id": outcome.bundle, "stage": outcome.stage, "request": request.id})
+    return moved
+
+
+def _executions(session: Session, record: Evaluation) -> list[dict[str, Any]]:
+    """Say who executed an evaluation's inputs, and how much that word is worth by the roster in force."""
+    import time
+
+    from bundles.approvals import signature_problem
+    from bundles.governance import in_force
+    from bundles.runners import is_listed
+    from bundles.statements import EvaluationStatement
+
+    roster, now_ns = in_force(session.catalog).roster, time.time_ns()
+    found = []
+    for each in session.catalog.ledger.state(session.catalog.bundle_of(record)).executions_of(record.eval_id):
+        statement = EvaluationStatement(
+            bundle=record.inputs.bundle, evaluation=each.evaluation, record=each.record, result=each.result
+        )
+        problem = (
+            signature_problem(statement, each.signature, each.runner, roster, now_ns) if each.signature else "unsigned"
+        )
+        found.append(
+            {
+                "runner": each.runner,
+                "at": utc(each.at_ns),
+                "listed": is_listed(roster, each.runner),
+                "signed": bool(each.signature),
+                "problem": problem,
+                "result_digest": each.result,
+                "same": each.result == record.result_digest,
+            }
+        )
+    return found
+
+
+def _executed(said: dict[str, Any]) -> str:
+    listed = "on the roster" if said["listed"] else "not on the roster"
+    signed = "signed" if said["signed"] else "unsigned"
+    result = "the same result" if said["same"] else f"ANOTHER RESULT: {said['result_digest']}"
+    doubt = f"; {said['problem']}" if said["signed"] and said["listed"] and said["problem"] else ""
+    return f"Executed by: {said['runner']} at {said['at']}, {listed}, {signed}, {result}{doubt}"
 
 
 def _summary(session: Session, record: Evaluation) -> dict[str, Any]:

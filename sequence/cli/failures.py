@@ -13,7 +13,7 @@ from typing import Any, Final
 import click
 
 from sequence import interrupts
-from sequence.cli.layout import one_line, plain
+from sequence.cli.layout import one_line, plain, wrapped
 
 _INTERRUPTED: Final = "Interrupted."
 
@@ -88,9 +88,10 @@ def _report(error: Exception, as_json: bool) -> int:
         import traceback
 
         click.echo("".join(traceback.format_exception(error)), err=True)
-    click.echo(f"Error: {plain(message)}", err=True)
-    for condition in unmet:
-        click.echo(f"  - {one_line(condition)}", err=True)
+    lines = [*plain(f"Error: {message}").split("\n"), *(f"  - {one_line(condition)}" for condition in unmet)]
+    for line in lines:
+        for part in wrapped(line, sys.stderr):
+            click.echo(part, err=True)
     if lost is None:
         _tell(as_json, type(known).__name__, message, code, unmet)
     return code

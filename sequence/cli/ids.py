@@ -37,6 +37,10 @@ class StoredId(StringParamType):
             return [artifact.id for artifact in catalog.artifacts()]
         if self.kind == "dataset":
             return [dataset.dataset_id for dataset in catalog.datasets()]
+        if self.kind == "request":
+            from sequence.cli.standings import open_request_ids
+
+            return open_request_ids(catalog)
         return [evaluation.eval_id for evaluation in catalog.evaluations()]
 
 
@@ -44,3 +48,4 @@ BUNDLE = StoredId("bundle")
 ARTIFACT = StoredId("artifact")
 DATASET = StoredId("dataset")
 EVALUATION = StoredId("evaluation")
+REQUEST = StoredId("request")

@@ -7,11 +7,11 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, TextIO
 
 _DIGEST: Final = re.compile(r"\b(sha256:[0-9a-f]{8})[0-9a-f]{56}\b")
 _SHORT_DIGEST: Final = re.compile(r"\b(sha256:[0-9a-f]{4})[0-9a-f]{4}\.\.\.")
-_ID: Final = re.compile(r"\b((?:eval|data|bun)_[0-9a-f]{10})[0-9a-f]{6}\b")
+_ID: Final = re.compile(r"\b((?:eval|data|bun|prm)_[0-9a-f]{10})[0-9a-f]{6}\b")
 _SHORTER: Final[tuple[Callable[[str], str], ...]] = (
     lambda cell: _DIGEST.sub(r"\1...", cell),
     lambda cell: _SHORT_DIGEST.sub(r"\1...", cell),
@@ -57,15 +57,16 @@ def columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return lines
 
 
-def wrapped(line: str) -> list[str]:
-    """Break a sentence at a terminal's width; leave it whole for a pipe."""
-    width = terminal_width()
-    return [line] if width is None else _wrap(one_line(line), width, 2)
+def wrapped(line: str, stream: TextIO | None = None) -> list[str]:
+    """Break a sentence at the width of the terminal that a stream (stdout) is; leave it whole for a pipe."""
+    width = terminal_width(stream)
+    indent = len(line) - len(line.lstrip(" ")) + 2
+    return [line] if width is None else _wrap(one_line(line), width, indent)
 
 
-def terminal_width() -> int | None:
-    """Return the width of the terminal that stdout is, or None where it is none."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+def terminal_width(stream: TextIO | None = None) -> int | None:
+    """Return the width of the terminal that a stream (stdout) is, or None where it is none."""
+    return shutil.get_terminal_size().columns if (stream or sys.stdout).isatty() else None
 
 
 def _widths(table: Sequence[Sequence[str]]) -> list[int]:

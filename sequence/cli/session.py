@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from sequence.cli.failures import dumps, put
-from sequence.cli.layout import one_line, plain
+from sequence.cli.layout import one_line, plain, wrapped
 
 if TYPE_CHECKING:
     from bundles.catalog import Catalog
+    from bundles.runners import Runner
     from bundles.settings import Settings
 
 QUIET_S: Final = 1.0
@@ -47,6 +49,22 @@ class Session:
 
         return Catalog(open_store(self.settings.store, s3_endpoint=self.settings.s3_endpoint))
 
+    @cached_property
+    def runner(self) -> Runner:
+        """Who executes evaluations here; without a key, and that is told, where no key can sign."""
+        from bundles.errors import InvalidInputError
+        from bundles.runners import Runner, this_runner
+        from bundles.signatures import sign
+
+        try:
+            runner = this_runner(self.settings)
+            if runner.key is not None:
+                sign(b"", "sequence-trial", runner.key)  # now, not after a run of hours
+        except InvalidInputError as error:
+            runner = Runner(self.settings.runner)
+            self.say(f"What {runner.name} executes is recorded unsigned: {error}")
+        return runner
+
     def emit(self, document: Mapping[str, Any] | Sequence[Any], lines: Iterable[str]) -> None:
         """Print the result: one JSON document under ``--json``, lines for people otherwise."""
         if self.json:
@@ -57,7 +75,9 @@ class Session:
 
     def say(self, text: str) -> None:
         """Tell the user something on stderr."""
-        click.echo(plain(text), err=True)
+        for line in plain(text).split("\n"):
+            for part in wrapped(line, sys.stderr):
+                click.echo(part, err=True)
 
     def progress(self, text: str) -> None:
         """Show progress on stderr, once the command has run long enough to make people wonder."""

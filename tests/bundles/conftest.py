@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from bundles.approvals import Approval
+from bundles.authorship import author_statement, sign_bundle
 from bundles.canonical import digest_of
 from bundles.catalog import Catalog
 from bundles.compile import WASM_PREAMBLE, compile_assignment, compile_edge, compile_sor
@@ -366,6 +367,11 @@ class World:
         return self.catalog.register_bundle(
             bundle_of(self.kind, number), author=AUTHOR.name, blobs=[wasm(number)], now_ns=NOW_NS
         )
+
+    def sign(self, person: Person = AUTHOR, name: str = "", now_ns: int = NOW_NS) -> int | None:
+        """Let the author sign the bundle."""
+        signature = person.sign(author_statement(self.catalog, self.bundle_id).canonical())
+        return sign_bundle(self.catalog, self.bundle_id, author=name or person.name, signature=signature, now_ns=now_ns)
 
     def evaluate(
         self,

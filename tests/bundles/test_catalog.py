@@ -14,10 +14,14 @@ from bundles.errors import (
     NameTakenError,
     NotFoundError,
 )
+from bundles.governance import in_force, set_policy, statement_for
 from bundles.policy import default_policy
+from bundles.runners import Runner
 from bundles.store import ObjectStore
 from tests.bundles.conftest import (
     AUTHOR,
+    FIRST,
+    GRETA,
     NOW_NS,
     ROSTER,
     World,
@@ -51,8 +55,7 @@ def test_everything_registered_is_found_again(store: ObjectStore) -> None:
     assert catalog.bundle(world.bundle_id) == world.bundle
     assert catalog.datasets() == [catalog.dataset(dataset().dataset_id)] == [dataset()]
     assert catalog.evaluations() == catalog.evaluations(world.bundle_id) == [catalog.evaluation(eval_id)]
-    assert catalog.roster() == ROSTER
-    assert catalog.policy() == default_policy()
+    assert (in_force(catalog).roster, in_force(catalog).policy) == (ROSTER, default_policy())
 
 
 @pytest.mark.parametrize("kind", ["edge", "sor", "assignment"])
@@ -144,7 +147,7 @@ def test_an_evaluation_needs_bundle_dataset_and_outputs(world: World) -> None:
         (evaluation_of(world.bundle, "replay"), [], "output fills"),
     ):
         with pytest.raises(NotFoundError, match=reason):
-            world.catalog.record_evaluation(evaluation, outputs, runner="r", now_ns=NOW_NS)
+            world.catalog.record_evaluation(evaluation, outputs, runner=FIRST, now_ns=NOW_NS)
     inputs = evaluation_of(world.bundle, "replay").inputs.model_copy(update={"datasets": (dataset(1).digest(),)})
     with pytest.raises(NotFoundError, match="No dataset"):
         world.evaluate("replay", inputs=inputs)
@@ -213,12 +216,12 @@ def test_a_reference_to_another_document_is_noticed(world: World, tmp_path) -> N
 
 def test_a_policy_is_in_force_once_installed(world: World) -> None:
     stricter = default_policy().model_copy(update={"name": "stricter"})
-    digest = world.catalog.install_policy(stricter)
-    assert world.catalog.policy() == stricter
-    assert world.catalog.install_policy(stricter) == digest
-    assert world.catalog.policy(f"pol_{digest[7:15]}") == stricter
-    world.catalog.install_policy(default_policy())
-    assert world.catalog.policy() == default_policy()
+    for wanted, entry in ((stricter, 2), (stricter, None), (default_policy(), 3)):
+        word = GRETA.says(statement_for(world.catalog, wanted))
+        assert set_policy(world.catalog, wanted, by=GRETA.name, now_ns=NOW_NS, more=[word]) == entry
+        assert in_force(world.catalog).policy == wanted
+    assert in_force(world.catalog, 2).policy == stricter
+    assert world.catalog.policy(f"pol_{stricter.digest()[7:15]}") == stricter
 
 
 def test_a_changed_reference_of_a_derived_id_is_tampering(world: World, tmp_path) -> None:
@@ -233,7 +236,7 @@ def test_a_changed_reference_of_a_derived_id_is_tampering(world: World, tmp_path
     }.items():
         path = tmp_path / "store" / key
         content = path.read_bytes()
-        path.write_bytes(world.catalog.roster().digest().encode())
+        path.write_bytes(ROSTER.digest().encode())
         with pytest.raises(IntegrityError, match=key if "evaluations" not in key else blob_key(ROSTER.digest())):
             again()
         path.write_bytes(content)
@@ -244,7 +247,7 @@ def test_a_lost_blob_that_something_refers_to_is_tampering(world: World, tmp_pat
     for digest, read in {
         record.outputs["fills"].digest: lambda: world.catalog.blob(record.outputs["fills"].digest),
         record.digest(): lambda: world.catalog.evaluations(world.bundle_id),
-        ROSTER.digest(): world.catalog.roster,
+        ROSTER.digest(): lambda: in_force(world.catalog),
     }.items():
         (tmp_path / "store" / blob_key(digest)).unlink()
         with pytest.raises(IntegrityError, match=rf"{blob_key(digest)} is missing .*Restore the store from a backup"):
@@ -258,7 +261,7 @@ def test_who_acts_has_a_name(world: World, name: str) -> None:
     with pytest.raises(InvalidInputError, match="name of a person"):
         world.catalog.register_bundle(bundle_of("sor"), author=name, now_ns=NOW_NS)
     with pytest.raises(InvalidInputError, match="name of a person"):
-        world.catalog.record_evaluation(evaluation, outputs_of(evaluation), runner=name, now_ns=NOW_NS)
+        world.catalog.record_evaluation(evaluation, outputs_of(evaluation), runner=Runner(name), now_ns=NOW_NS)
     with pytest.raises(InvalidInputError, match="name of a person"):
-        world.promote("replay", requested_by=name)
+        world.ask("replay", by=name)
     assert sorted(world.store.list("")) == before

@@ -51,7 +51,7 @@ def test_nothing_is_promoted_on_lost_or_changed_bytes(world: World, tmp_path: Pa
     with pytest.raises(IntegrityError, match=rf"{key}.*(?s:.*)Restore"):
         world.promote("replay", name)
     with pytest.raises(IntegrityError, match=key):
-        check(world.catalog, bundle=world.bundle_id, target="edge", stage="replay", evaluations=[name], now_ns=NOW_NS)
+        check(world.catalog, world.wish("replay", name), now_ns=NOW_NS)
     assert keys_of(world) == before
 
 
@@ -101,8 +101,7 @@ class Counting:
 def test_each_blob_is_read_once(world: World) -> None:
     names = [world.evaluate("replay", number=number) for number in range(3)]
     counting = Counting(world.store)
-    request = {"bundle": world.bundle_id, "target": "edge", "stage": "replay", "now_ns": NOW_NS}
-    check(Catalog(counting), evaluations=names, **request)  # type: ignore[arg-type]
+    check(Catalog(counting), world.wish("replay", *names), now_ns=NOW_NS)  # type: ignore[arg-type]
     blobs = [key for what, key in grounds(world).items() if "reference" not in what]
     assert {key: counting.reads[key] for key in blobs} == dict.fromkeys(blobs, 1)
 
@@ -110,9 +109,12 @@ def test_each_blob_is_read_once(world: World) -> None:
 def test_a_promotion_that_is_not_made_writes_nothing(world: World) -> None:
     name = world.evaluate("replay")
     before = keys_of(world)
-    assert world.promote("replay", name, by=()).decision == "pending"
     assert world.promote("live", name).decision == "refused"
     assert keys_of(world) == before
+    assert world.ask("replay", name).decision == "pending"
+    waiting = keys_of(world)
+    assert world.ask("replay", name).decision == "pending"
+    assert keys_of(world) == waiting
     assert world.promote("replay", name).decision == "promoted"
     after = keys_of(world)
     assert world.promote("replay", name).decision == "promoted"

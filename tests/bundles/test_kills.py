@@ -84,6 +84,7 @@ def at_shadow(world: World) -> None:
 
 def almost_live(world: World) -> None:
     at_shadow(world)
+    world.sign()
     name = world.evaluate("shadow", number=2, day=3, attested_by=SECOND, now_ns=LATER_NS)
     world.promote("live", name, by=(RITA,), now_ns=LATER_NS)
 
@@ -123,6 +124,10 @@ def compile_and_register(world: World) -> None:
 
 def evaluate(world: World) -> None:
     world.evaluate("replay")
+
+
+def sign_it(world: World) -> None:
+    world.sign()
 
 
 def attest(world: World) -> None:
@@ -243,6 +248,7 @@ COMMANDS: dict[str, tuple[Step, Step]] = {
     "compile-register": (governed, compile_and_register),
     "evaluate": (registered, evaluate),
     "attest": (evaluated, attest),
+    "sign": (registered, sign_it),
     "ask": (evaluated, ask),
     "promote": (evaluated, promote),
     "approve": (asked, approve),

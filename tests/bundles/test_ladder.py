@@ -15,6 +15,7 @@ from bundles.canonical import digest_of
 from bundles.entries import (
     Approved,
     Attested,
+    Authored,
     Body,
     Demoted,
     Denied,
@@ -33,7 +34,7 @@ from bundles.roster import Roster
 from bundles.runners import Runner
 from bundles.stages import STAGES
 from bundles.state import BundleState, fold
-from bundles.statements import EvaluationStatement, PromotionStatement
+from bundles.statements import AuthorStatement, EvaluationStatement, PromotionStatement
 from tests.bundles.conftest import (
     AUTHOR,
     DAY_NS,
@@ -86,6 +87,8 @@ class Case:
             at_ns=LONG_AGO_NS,
             actor=AUTHOR.name,
         )
+        signature = AUTHOR.sign(AuthorStatement(bundle=self.bundle.digest()).canonical())
+        self.add(Authored(signature=signature), at_ns=LONG_AGO_NS, actor=AUTHOR.name)
         stages = STAGES[self.target]
         for number, below in enumerate(stages[1 : stages.index(self.stage)]):
             self.climb(below, self.record(self.rule(below).evidence, number=number, day=number, at_ns=LONG_AGO_NS))
@@ -181,7 +184,7 @@ class Case:
         """Open the request, let people answer, and decide."""
         statement = self.ask()
         for answer in self.answers:
-            self.add(Approved(request=statement.request_id, approval=answer(statement)))
+            self.add(Approved(request=statement.request_id, approval=answer(statement), governance=1))
         return self.look()
 
 
@@ -470,6 +473,15 @@ def test_without_listed_runners_anybody_may_run_what_the_lower_stages_ask_for() 
     assert "is not a runner of the roster" in " ".join(higher.decide().unmet)
 
 
+@pytest.mark.parametrize("stage", ["shadow", "live", "scaled"])
+def test_from_live_up_the_author_signs(stage: str) -> None:
+    case = Case("edge", stage)
+    case.roster = roster_of({name: roles for name, roles in PEOPLE.items() if name != AUTHOR.name})
+    decision = case.decide()
+    assert decision.decision == ("promoted" if stage == "shadow" else "refused")
+    assert stage == "shadow" or "the author is not known for certain" in decision.unmet[0]
+
+
 @pytest.mark.parametrize("hours", [71, 73])
 def test_a_request_lapses(hours: int) -> None:
     case = Case("edge", "live")
@@ -478,14 +490,14 @@ def test_a_request_lapses(hours: int) -> None:
     case.asked_at_ns, statement = NOW_NS, case.look().statement
     case.add(Requested(statement=statement, notes=""), at_ns=NOW_NS - hours * HOUR_NS)
     for person in (RITA, TOM):
-        case.add(Approved(request=statement.request_id, approval=person.says(statement)))
+        case.add(Approved(request=statement.request_id, approval=person.says(statement), governance=1))
     assert case.look().decision == ("promoted" if hours < 72 else "pending")
 
 
 @pytest.mark.parametrize(
     "between",
     [
-        lambda case, request: Denied(request=request, approval=RITA.says(case.look().statement)),
+        lambda case, request: Denied(request=request, approval=RITA.says(case.look().statement), governance=1),
         lambda _case, _request: Demoted(from_stage="shadow", stage="replay", notes="why"),
         lambda _case, _request: Quarantined(notes="why"),
     ],

@@ -369,10 +369,11 @@ class Ladder(RuleBasedStateMachine):
         )
         bundle = model.bundles[number]
         made = bundle.last_move
-        if isinstance(made, ModelRequest) and (made.stage, made.evaluations, made.glass_h) == (stage, named, glass_h):
-            if all(glass.request is not made or glass.lends(now_ns) for glass in bundle.glasses):
-                assert (outcome.decision, outcome.request) == ("promoted", made.id)
-                return
+        stands = all(glass.request is not made or glass.lends(now_ns) for glass in bundle.glasses)
+        asked = (stage, named, glass_h)
+        if isinstance(made, ModelRequest) and stands and (made.stage, made.evaluations, made.glass_h) == asked:
+            assert (outcome.decision, outcome.request) == ("promoted", made.id)
+            return
         if model.refuses(number, stage, named, glass_h):
             assert outcome.decision == "refused", outcome
             return

@@ -81,6 +81,7 @@ def test_policies_climb_their_own_ladder(directory_store: ObjectStore, kind: str
 
 def climb_to_the_top(store: ObjectStore, kind: str) -> None:
     world = World(store, kind).begin()
+    world.sign()
     for number, wanted in enumerate(STAGES[kind][1:]):
         rule = default_policy().rule(kind, wanted)
         assert rule
@@ -156,6 +157,7 @@ def test_a_denial_must_be_signed_where_approvals_must(world: World) -> None:
 
 def request_for_live(world: World) -> tuple[str, int]:
     """Bring the bundle to shadow and ask for live; returns the request and the time."""
+    world.sign()
     replay = world.evaluate("replay", number=1)
     world.promote("replay", replay)
     shadow = world.evaluate("shadow", number=2, day=1)
@@ -239,6 +241,26 @@ def test_a_request_is_void_when_what_it_rests_on_changes(world: World, change: s
         wanted = "revokes the ones before it" if change == "evidence" else "is void"
         assert wanted in " ".join(caught.value.unmet)
     assert stage(world, now_ns) == "shadow"
+
+
+def test_nobody_gets_to_live_with_a_bundle_in_another_s_name(world: World) -> None:
+    """Rita registers her own bundle as the author's, and would approve it."""
+    world.promote("replay", world.evaluate("replay", number=1))
+    world.promote("shadow", world.evaluate("shadow", number=2, day=1))
+    now_ns = NOW_NS + DAY_NS
+    live = world.evaluate("shadow", number=3, day=2, attested_by=SECOND, now_ns=now_ns)
+    refused = world.ask("live", live, now_ns=now_ns)
+    assert refused.unmet[0] == (
+        f"{AUTHOR.name} has not signed the bundle as its author; let the author sign it: "
+        f"sequence bundle sign {world.bundle_id}"
+    )
+    for person, name, reason in ((RITA, RITA.name, "is the author"), (RITA, AUTHOR.name, "does not count")):
+        with pytest.raises(RefusedError, match=reason):
+            world.sign(person, name)
+    assert world.sign()
+    assert world.sign() is None
+    assert world.ask("live", live, now_ns=now_ns).decision == "pending"
+    assert verify(world.store).problems == ()
 
 
 def test_a_missing_runner_is_waited_for(world: World) -> None:

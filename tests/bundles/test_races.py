@@ -77,6 +77,7 @@ def test_fifty_races_on_seaweedfs(seaweedfs_server: S3Server) -> None:
 def test_two_approvals_race_for_live(directory_store: ObjectStore) -> None:
     """Whoever brings the last of two approvals makes the promotion; both may think that they are the one."""
     world = World(directory_store).begin()
+    world.sign()
     world.promote("replay", world.evaluate("replay"))
     world.promote("shadow", world.evaluate("shadow", number=1))
     from tests.bundles.conftest import DAY_NS, SECOND

@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from bundles.policy import load_policy
+from bundles.signatures import make_key
 from evals.engine.settings import LatencyModel, QueueModel
 from evals.market.datasets import build_dataset
 from evals.market.synthetic import DEFAULT_INSTRUMENT, synthetic_tape
@@ -19,7 +21,7 @@ from evals.market.tape import write_tape
 from sequence.cli.models import LATENCY_MODELS, QUEUE_MODELS
 
 if TYPE_CHECKING:
-    from conftest import Command
+    from conftest import Command, Firm
 
 DAYS = ("--start", "2026-01-01", "--end", "2026-01-01")
 
@@ -29,11 +31,6 @@ def dataset(sequence: Command) -> str:
     made = sequence.json("data", "synthesize", "--duration", "60", "--rate", "50")
     assert made["venue"] == "synthetic"
     return str(made["dataset"])
-
-
-@pytest.fixture
-def bundle(sequence: Command, algo: Path, artifact: str) -> str:
-    return str(sequence.json("bundle", "compile-edge", "--wasm", algo, "--artifact", artifact)["bundle_id"])
 
 
 def test_one_digest_across_runs_processes_hash_seeds_and_folders(
@@ -67,6 +64,99 @@ def test_evaluations_are_listed_shown_and_reported(sequence: Command, dataset: s
     assert "FAILS: duration_s" in shown
     assert "  Fuel, p99 " in shown
     assert sequence.json("eval", "show", listed["eval_id"])["record"]["status"] == "completed"
+
+
+def test_who_executed_an_evaluation_is_signed_and_shown(
+    sequence: Command, dataset: str, bundle: str, firm: Firm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = ("backtest", "--dataset", dataset, "--bundle", bundle)
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", "/nonexistent")
+        unsigned = sequence(*run)
+    assert "What quant@firm executes is recorded unsigned: " in unsigned.stderr
+    assert "ssh-keygen cannot be run" in unsigned.stderr
+    evaluation = sequence.json(*run)["eval_id"]
+    monkeypatch.setenv("SEQUENCE_RUNNER", "jane@firm")
+    attested = sequence.json("eval", "verify", evaluation, "--attest")
+    assert (attested["same"], attested["attested"]) == (True, {"runner": "jane@firm", "signed": True})
+    assert "Attested: by jane@firm (signed)" in sequence("eval", "verify", evaluation, "--attest").stdout
+    first, second = sequence.json("eval", "show", evaluation)["executions"]
+    assert (first["runner"], first["signed"], first["listed"], first["same"]) == ("quant@firm", False, False, True)
+    assert (second["runner"], second["signed"], second["listed"], second["same"]) == ("jane@firm", True, False, True)
+    assert ", not on the roster, unsigned, the same result\n" in sequence("eval", "show", evaluation).stdout
+    assert f"attested jane@firm {evaluation}: the same result, signed" in sequence("bundle", "history", bundle).stdout
+    assert sequence.json("audit", "verify")["problems"] == []
+
+
+def test_a_second_runner_completes_a_promotion_and_a_failing_run_demotes(
+    sequence: Command, dataset: str, bundle: str, firm: Firm, tmp_path: Path
+) -> None:
+    def policy(**changed: Any) -> Path:
+        document = load_policy(firm.policy).model_dump(mode="json")
+        document["ladders"]["edge"]["replay"] |= {
+            "coverage": {"min_duration_s": 30, "min_events": 100},
+            "rules": [{"metric": "traps", "op": "==", "value": 0}],
+            "runners": {"count": 2, "listed": True},
+            "approvals": {"count": 1, "signed": False},
+        } | changed
+        (tmp_path / "easy.yaml").write_text(json.dumps(document))  # JSON is YAML
+        return tmp_path / "easy.yaml"
+
+    keys = {name: firm.key(key) for name, key in (("lab-1", "nobody"), ("lab-2", "spare"))}
+    make_key(keys["lab-2"], "lab-2")
+    with (firm.folder / "allowed_signers").open("a") as signers:
+        signers.writelines(f"{name} {key.with_suffix('.pub').read_text()}" for name, key in keys.items())
+    with (firm.folder / "roles.yaml").open("a") as roles:
+        roles.writelines(f"  {name}: [runner]\n" for name in keys)
+    jane = ("--approver", "jane@firm", "--key", firm.key("jane"))
+    sequence("policy", "roster", firm.folder / "allowed_signers", "--roles", firm.folder / "roles.yaml", *jane)
+    sequence("policy", "set", policy(), *jane)
+
+    def runs_at(name: str) -> None:
+        sequence.environ |= {"SEQUENCE_RUNNER": name, "SEQUENCE_RUNNER_KEY": str(keys[name])}
+
+    runs_at("lab-1")
+    run = ("backtest", "--dataset", dataset, "--bundle", bundle)
+    evaluation = sequence.json(*run)["eval_id"]
+    asked = sequence.json(*sequence.promotion(bundle, "--eval-run", evaluation, approver="jane@firm"), exit_code=3)
+    assert asked["decision"] == "pending"
+    (waiting,) = sequence.json("requests")
+    assert (waiting["approvals_given"], waiting["missing_runners"]) == (["jane@firm"], [evaluation])
+    assert f"Missing runners: {evaluation}" in sequence("requests").stdout
+    runs_at("lab-2")
+    attested = sequence.json("eval", "verify", evaluation, "--attest")
+    assert attested["promoted"] == [{"bundle_id": bundle, "stage": "replay", "request": asked["request"]}]
+    assert all(
+        each["listed"] and not each["problem"] for each in sequence.json("eval", "show", evaluation)["executions"]
+    )
+
+    never = [{"metric": "callbacks", "op": "==", "value": 0}]
+    sequence("policy", "set", policy(rules=never, demote_on_failure=True), *jane)
+    failed = sequence(*run, "--seed", "7")
+    assert f"{bundle} was at stage replay; the policy demotes it to research." in failed.stderr
+    assert "demoted policy replay to research because of eval_" in sequence("bundle", "history", bundle).stdout
+
+
+def test_breaking_the_glass_starts_the_replay_that_was_skipped(
+    sequence: Command, dataset: str, bundle: str, firm: Firm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    glass = sequence.promotion(
+        bundle, "--break-glass", "--notes", "fire", "--key", firm.key("otto"), stage="live", approver="otto@firm"
+    )
+    broken = sequence(*glass)
+    (recorded,) = sequence.json("eval", "list", "--bundle", bundle)
+    assert f"Running the evaluation that was skipped, on {dataset}" in broken.stderr
+    assert f"Recorded {recorded['eval_id']}: inconclusive" in broken.stderr
+    assert "Decision: promoted" in broken.stdout
+    higher = sequence.promotion(
+        bundle, "--break-glass", "--notes", "fire", "--key", firm.key("otto"), stage="scaled", approver="otto@firm"
+    )
+
+    def fail(*_args: object, **_kwargs: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr("evals.replay.evaluate_replay", fail)
+    assert f"Run it: sequence backtest --bundle {bundle} --dataset ID" in sequence(*higher).stderr
 
 
 def test_a_changed_tape_does_not_verify(sequence: Command, dataset: str, bundle: str, tmp_path: Path) -> None:
@@ -212,7 +302,7 @@ def test_the_terminal_shows_what_matters_first_in_80_columns(sequence: Command, 
     every = sequence("eval", "list").stdout
     shown = sequence("eval", "show", re.search(r"eval_[0-9a-f]{16}", every)[0]).stdout.splitlines()  # type: ignore[index]
     assert {"Profit:", "Fill quality:", "Compute:", "Tape:"} <= set(shown)
-    assert max(len(line) for line in shown if not line.startswith(("Result", "  FAILS", "  unknown"))) <= 80
+    assert max(len(line) for line in shown if not line.startswith(("Result", "Executed", "  FAILS", "  unknown"))) <= 80
 
 
 def test_the_model_names_are_the_engines() -> None:

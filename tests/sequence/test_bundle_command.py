@@ -50,7 +50,7 @@ def test_list_prints_the_bundles_of_the_folder(sequence: Command, algo: Path, ar
     compiled = sequence.json(*EDGE)
     row = f"{compiled['bundle_id']} mm-pro {compiled['wasm_hash']}"
     assert sequence("bundle", "list").stdout == f"BUNDLE_ID STRATEGY WASM_HASH\n{row}\n"
-    assert sequence("bundle", "list", "--all").stdout == f"BUNDLE_ID STRATEGY WASM_HASH STAGE\n{row} research\n"
+    assert sequence("bundle", "list", "--all").stdout == f"BUNDLE_ID STRATEGY WASM_HASH STAGE NOTE\n{row} research -\n"
 
 
 def test_list_warns_about_a_manifest_that_was_edited(sequence: Command, algo: Path, artifact: str) -> None:

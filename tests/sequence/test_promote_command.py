@@ -1,88 +1,51 @@
-"""`sequence bundle promote`: decisions, exit codes, signatures, on evaluations made by hand."""
+"""`sequence bundle promote`: decisions, exit codes, broken glass, on evaluations made by hand."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import time
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bundles.catalog import Catalog
-from bundles.evidence import Coverage, Dataset, EngineFingerprint, Evaluation, EvaluationInputs, Partition
-from bundles.store import open_store
-
 if TYPE_CHECKING:
-    from conftest import Command
+    from conftest import Command, Firm
 
-DIGEST = "sha256:" + "0" * 64
-HOUR_NS = 3_600 * 10**9
-GOOD: dict[str, int | float | None] = {
-    "traps": 0,
-    "risk_breaches": 0,
-    "max_drawdown_pct": 0.1,
-    "fuel_p99": 500,
-    "order_to_trade": 20.0,
-    "return_bps": 0.5,
-    "fills": 40,
-    "quote_uptime": 0.9,
-    "markout_1s_bps": 0.1,
-}
+Evaluate = Callable[..., str]
 
 
-@pytest.fixture
-def bundle(sequence: Command, algo: Path, artifact: str) -> str:
-    compiled = sequence.json("bundle", "compile-edge", "--wasm", algo, "--artifact", artifact)
-    return str(compiled["bundle_id"])
-
-
-@pytest.fixture
-def evaluate(tmp_path: Path) -> Callable[..., str]:
-    def record(bundle: str, **metrics: float) -> str:
-        catalog = Catalog(open_store((tmp_path / "store").as_uri()))
-        part = Partition(key="x.parquet", digest=DIGEST, size_bytes=1, rows=1, first_ns=0, last_ns=HOUR_NS)
-        dataset = Dataset(venue="v", symbol="s", partitions=(part,), validation={})
-        catalog.register_dataset(dataset)
-        evaluation = Evaluation(
-            inputs=EvaluationInputs(
-                kind="replay",
-                bundle=catalog.bundle(bundle).digest(),
-                datasets=(dataset.digest(),),
-                settings={"of": sorted(metrics.items()).__repr__()},
-                seed=42,
-                engine=EngineFingerprint(name="hand", version="1", source=DIGEST, runtime={}),
-            ),
-            status="completed",
-            result_digest=DIGEST,
-            coverage=Coverage(first_ns=0, last_ns=HOUR_NS, events=100_000, packets=50_000),
-            metrics={**GOOD, **metrics},
-            outputs={},
-            validation={},
-        )
-        return catalog.record_evaluation(evaluation, [], runner="tests", now_ns=time.time_ns())
-
-    return record
-
-
-def promotion(bundle: str, *more: str, stage: str = "replay", approver: str = "jane@firm") -> list[str]:
-    base = ["bundle", "promote", "--bundle", bundle, "--target", "edge", "--stage", stage]
-    return [*base, *(["--approver", approver] if approver else []), *more]
-
-
-def test_a_passing_evaluation_and_an_approver_promote(
-    sequence: Command, bundle: str, evaluate: Callable[..., str]
-) -> None:
+def test_a_passing_evaluation_and_an_approver_promote(sequence: Command, bundle: str, evaluate: Evaluate) -> None:
     passing = evaluate(bundle)
-    outcome = sequence.json(*promotion(bundle[:10], "--eval-run", passing[:11], "--notes", "Passed replay"))
-    assert outcome == {"decision": "promoted", "stage": "replay", "unmet": [], "ledger_seq": 3}
-    assert sequence.json(*promotion(bundle, "--eval-run", passing)) == outcome
+    arguments = sequence.promotion(bundle[:10], "--eval-run", passing[:11], "--notes", "Passed", approver="jane@firm")
+    outcome = sequence.json(*arguments)
+    assert {name: outcome[name] for name in ("decision", "stage", "unmet", "ledger_seq")} == {
+        "decision": "promoted",
+        "stage": "replay",
+        "unmet": [],
+        "ledger_seq": 5,
+    }
+    statement = json.loads(outcome["statement"])
+    assert (statement["kind"], statement["stage"], statement["evaluations"]) == (
+        "promotion-statement",
+        "replay",
+        [passing],
+    )
+    assert {"text": "max_drawdown_pct 0.1 <= 2", "ok": True, "dry_run": False} in outcome["checks"]
+    again = sequence.json(*arguments)
+    assert (again["ledger_seq"], again["request"]) == (5, outcome["request"])
+    lines = sequence(*arguments).stdout.splitlines()
+    assert lines == [
+        f"Bundle ID: {bundle}",
+        "Decision: promoted",
+        "Stage: replay",
+        "Ledger entry: 5",
+        f"Request: {outcome['request']}",
+    ]
     assert "Stage: replay" in sequence("bundle", "show", bundle).stdout
     history = sequence("bundle", "history", bundle).stdout
-    assert "research to replay, approved by jane@firm (typed): Passed replay" in history
-    assert sequence("bundle", "list", "--all").stdout.endswith(" replay\n")
+    assert "research to replay, approved by jane@firm (typed): Passed" in history
+    assert sequence("bundle", "list", "--all").stdout.endswith(" replay -\n")
     assert "Verdict: verifies" in sequence("audit", "verify").stdout
 
 
@@ -91,29 +54,32 @@ def test_a_passing_evaluation_and_an_approver_promote(
     [
         ([], "no evaluation is named"),
         (["--eval-run", "eval_0123456789abcdef"], "is not in the store"),
-        (["--break-glass", "--notes", ""], "notes"),
+        (["--break-glass", "--notes", ""], "needs notes"),
     ],
 )
 def test_refusals_exit_3_and_list_every_condition(
     sequence: Command, bundle: str, arguments: list[str], expected: str
 ) -> None:
-    outcome = sequence.json(*promotion(bundle, *arguments), exit_code=3)
+    given = sequence.promotion(bundle, *arguments, approver="jane@firm")
+    outcome = sequence.json(*given, exit_code=3)
     assert outcome["decision"] == "refused"
-    assert (outcome["stage"], outcome["ledger_seq"]) == ("research", None)
+    assert (outcome["stage"], outcome["ledger_seq"], outcome["request"]) == ("research", None, None)
     assert any(expected in condition for condition in outcome["unmet"])
-    lines = sequence(*promotion(bundle, *arguments), exit_code=3).stdout.splitlines()
+    lines = sequence(*given, exit_code=3).stdout.splitlines()
     assert [line.removeprefix("Unmet: ") for line in lines if line.startswith("Unmet: ")] == outcome["unmet"]
+    assert sequence.json("requests") == []
 
 
 def test_failed_foreign_and_skipping_promotions_are_refused(
-    sequence: Command, bundle: str, evaluate: Callable[..., str], algo: Path
+    sequence: Command, bundle: str, evaluate: Evaluate, algo: Path
 ) -> None:
     other = sequence.json("bundle", "compile-edge", "--wasm", algo, "--artifact", "art_abc123", "--strategy", "x")
     foreign = evaluate(other["bundle_id"])
     failed = evaluate(bundle, max_drawdown_pct=50.0)
 
-    def unmet(*arguments: str, **choices: Any) -> str:
-        return "\n".join(sequence.json(*promotion(bundle, *arguments, **choices), exit_code=3)["unmet"])
+    def unmet(*arguments: str, approver: str = "jane@firm", **choices: Any) -> str:
+        given = sequence.promotion(bundle, *arguments, approver=approver, **choices)
+        return "\n".join(sequence.json(*given, exit_code=3)["unmet"])
 
     assert "max_drawdown_pct 50 <= 2" in unmet("--eval-run", failed)
     assert "judges another bundle" in unmet("--eval-run", foreign)
@@ -123,36 +89,80 @@ def test_failed_foreign_and_skipping_promotions_are_refused(
     assert "is the author of the bundle" in both
 
 
-def test_without_an_approver_nothing_moves(sequence: Command, bundle: str, evaluate: Callable[..., str]) -> None:
-    outcome = sequence.json(*promotion(bundle, "--eval-run", evaluate(bundle), approver=""), exit_code=3)
-    assert outcome["decision"] in {"pending", "refused"}
-    assert outcome["unmet"]
-    sequence.json(*promotion(bundle, "--break-glass", "--notes", "fire", approver=""), exit_code=3)
+def test_without_an_approver_the_request_waits(sequence: Command, bundle: str, evaluate: Evaluate) -> None:
+    arguments = sequence.promotion(bundle, "--eval-run", evaluate(bundle))
+    asked = sequence(*arguments, exit_code=3)
+    assert "Decision: pending" in asked.stdout
+    outcome = sequence.json(*arguments, exit_code=3)
+    assert (outcome["decision"], outcome["stage"], outcome["ledger_seq"]) == ("pending", "research", None)
+    assert f"Request: {outcome['request']}\n" in asked.stdout, "asking again finds the same request"
+    assert f"sequence approve {outcome['request']}" in asked.stderr
+    assert f"Open request: {outcome['request']}" in sequence("bundle", "show", bundle).stdout
 
 
-@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="needs OpenSSH's ssh-keygen")
-def test_a_signature_breaks_the_glass(sequence: Command, bundle: str, tmp_path: Path) -> None:
-    key = tmp_path / "key"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-    urgent = promotion(
-        bundle, "--break-glass", "--notes", "the incumbent is losing money", "--key", str(key), stage="live"
+def test_the_authors_own_approval_is_refused_and_the_request_stays_open(
+    sequence: Command, bundle: str, evaluate: Evaluate
+) -> None:
+    given = sequence.promotion(bundle, "--eval-run", evaluate(bundle), approver="quant@firm")
+    refused = sequence.json(*given, exit_code=3)
+    assert refused["decision"] == "refused"
+    assert any("is the author" in condition for condition in refused["unmet"])
+    assert any("0 of 1 approval" in condition for condition in refused["unmet"])
+    assert (
+        f"The request stays open. To approve: sequence approve {refused['request']}"
+        in sequence(*given, exit_code=3).stderr
     )
-    assert any("roster" in each for each in sequence.json(*urgent, exit_code=3)["unmet"])
-    signers = tmp_path / "allowed_signers"
-    signers.write_text(f"jane@firm {key.with_suffix('.pub').read_text()}")
-    (tmp_path / "roles.yaml").write_text("roles: {jane@firm: [break-glass]}\n")
-    installed = sequence.json("policy", "roster", signers, "--roles", tmp_path / "roles.yaml")
-    assert installed["people"] == [{"person": "jane@firm", "roles": ["break-glass"]}]
-    assert sequence.json(*urgent)["stage"] == "live"
-    assert "with the glass broken, approved by jane@firm (signed)" in sequence("bundle", "history", bundle).stdout
+    assert [each["request"] for each in sequence.json("requests")] == [refused["request"]]
 
 
-def test_a_key_without_a_name_is_wrong_usage(sequence: Command, bundle: str, algo: Path) -> None:
-    sequence(*promotion(bundle, "--key", str(algo), approver=""), exit_code=2)
+def test_the_glass_is_broken_with_approver_notes_and_signature_only(sequence: Command, bundle: str, firm: Firm) -> None:
+    def urgent(*more: str | Path, **choices: Any) -> list[str | Path]:
+        return sequence.promotion(bundle, "--break-glass", *more, stage="live", **choices)
+
+    nobody = sequence.json(*urgent("--notes", "fire"), exit_code=3)
+    assert nobody["unmet"] == ["breaking the glass needs an approver; give --approver"]
+    nothing = "\n".join(sequence.json(*urgent(), exit_code=3)["unmet"])
+    assert "needs an approver" in nothing
+    assert "needs notes" in nothing
+    silent = sequence.json(*urgent("--key", firm.key("otto"), approver="otto@firm"), exit_code=3)
+    assert any("needs notes" in condition for condition in silent["unmet"])
+    assert sequence.json("requests") == []
+    wrong = sequence.json(*urgent("--notes", "fire", "--key", firm.key("jane"), approver="jane@firm"), exit_code=3)
+    assert any("none of the roles break-glass" in condition for condition in wrong["unmet"])
+    typed = sequence.json(*urgent("--notes", "fire", approver="otto@firm"), exit_code=3)
+    assert any("--key PATH" in condition for condition in typed["unmet"])
+
+    done = sequence(
+        *urgent("--notes", "fire", "--hours", "2", "--key", firm.key("otto"), approver="otto@firm"), exit_code=0
+    )
+    assert "Decision: promoted\nStage: live\n" in done.stdout
+    assert "The evaluation that was skipped is owed: no registered dataset" in done.stderr
+    (listed,) = sequence.json("bundle", "list", "--all")
+    assert (listed["stage"], listed["earned_stage"], listed["review_owed"]) == ("live", "research", True)
+    note = f" live BREAK-GLASS until {listed['broken_glass_until']}, REVIEW OWED\n"
+    assert sequence("bundle", "list", "--all").stdout.endswith(note)
+    shown = sequence("bundle", "show", bundle).stdout
+    assert f"BREAK-GLASS: until {listed['broken_glass_until']}, then research\n" in shown
+    assert "REVIEW OWED: the glass was broken" in shown
+    history = sequence("bundle", "history", bundle).stdout
+    assert f"BREAK-GLASS until {listed['broken_glass_until']}: research to live, approved by otto@firm" in history
+    assert "BREAK-GLASS: live for 2 h: fire" in history
 
 
-def test_no_prefect_is_imported(sequence: Command, bundle: str, evaluate: Callable[..., str]) -> None:
-    arguments = promotion(bundle, "--eval-run", evaluate(bundle))
+def test_the_key_at_hand_signs_where_a_signature_is_asked_for(
+    sequence: Command, bundle: str, firm: Firm, evaluate: Evaluate, tmp_path: Path
+) -> None:
+    firm.owns("jane", tmp_path / "home")
+    given = sequence.promotion(bundle, "--eval-run", evaluate(bundle), approver="jane@firm")
+    outcome = sequence.json(*given, exit_code=3)
+    assert outcome["decision"] == "pending"
+    assert any("0 of 1 signed approval by trading" in condition for condition in outcome["unmet"])
+    assert "approved jane@firm" in sequence("bundle", "history", bundle).stdout
+    assert "Approvals: 1/2 (jane@firm)" in sequence("requests").stdout
+
+
+def test_no_prefect_is_imported(sequence: Command, bundle: str, evaluate: Evaluate) -> None:
+    arguments = sequence.promotion(bundle, "--eval-run", evaluate(bundle), approver="jane@firm")
     done = sequence.process(*arguments, environ={"PYTHONPROFILEIMPORTTIME": "1"})
     assert done.returncode == 0, done.stderr
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines() if "|" in line}
