@@ -174,6 +174,10 @@ class FaultyHttp:
             raise ReadTimeoutError(endpoint_url=request.url)
         return _answer(request.url, abs(fault.value))
 
+    def stop(self) -> None:
+        """Let everything through from now on."""
+        self._faults = iter(())
+
     def close(self) -> None:
         self._session.close()
 

@@ -74,6 +74,7 @@ class Attack:
 
     def __post_init__(self) -> None:
         self.world = World(self.store).begin()
+        self.world.sign()
         self.world.promote("replay", self.world.evaluate("replay"))
         self.world.promote("shadow", self.world.evaluate("shadow", number=1))
         self.evidence = self.world.evaluate("shadow", number=2, day=3, attested_by=SECOND, now_ns=LATER_NS)
@@ -105,6 +106,10 @@ class Attack:
         self.forged.append(key)
         return entry.seq
 
+    @property
+    def governance(self) -> int:
+        return len(list(self.store.list("ledger/governance/")))
+
     def request(self, stage: str = "live", **changed: object) -> PromotionStatement:
         """Let an honest operator open a request, and return what it asks for."""
         facts: dict = {"now_ns": self.now_ns} | changed
@@ -131,7 +136,7 @@ class Attack:
         )
 
     def approved(self, request: PromotionStatement, approval: Approval, **when: int) -> None:
-        self.append(Approved(request=request.request_id, approval=approval), **when)
+        self.append(Approved(request=request.request_id, approval=approval, governance=self.governance), **when)
 
 
 def promoted_without_approvals(attack: Attack) -> None:
@@ -263,12 +268,14 @@ def skipping_a_stage(attack: Attack) -> None:
 
 def denied_without_a_signature(attack: Attack) -> None:
     request = attack.request()
-    attack.append(Denied(request=request.request_id, approval=RITA.says(request.saying("deny"), signed=False)))
+    attack.append(
+        Denied(request=request.request_id, approval=RITA.says(request.saying("deny"), signed=False), governance=1)
+    )
 
 
 def denied_with_an_approval(attack: Attack) -> None:
     request = attack.request()
-    attack.append(Denied(request=request.request_id, approval=RITA.says(request)))
+    attack.append(Denied(request=request.request_id, approval=RITA.says(request), governance=1))
 
 
 def evaluated_with_a_stolen_signature(attack: Attack) -> None:
@@ -377,7 +384,7 @@ def an_entry_of_another_ledger(attack: Attack) -> None:
 
 def an_answer_to_nothing(attack: Attack) -> None:
     request = attack.request()
-    attack.append(Approved(request="prm_0123456789abcdef", approval=RITA.says(request)))
+    attack.append(Approved(request="prm_0123456789abcdef", approval=RITA.says(request), governance=1))
 
 
 def a_head_of_garbage(attack: Attack) -> None:
@@ -583,6 +590,7 @@ def test_a_date_in_the_future_shortens_no_waiting_time() -> None:
     attack = Attack()
     attack.now_ns = NOW_NS
     fresh = World(MemoryStore()).begin()
+    fresh.sign()
     fresh.promote("replay", fresh.evaluate("replay"))
     fresh.promote("shadow", fresh.evaluate("shadow", number=1))
     name = fresh.evaluate("shadow", number=2, day=3, attested_by=SECOND, now_ns=NOW_NS + 2 * DAY_NS)

@@ -267,6 +267,7 @@ class Ladder(RuleBasedStateMachine):
             world.catalog.register_bundle(bundle, author=AUTHOR.name, blobs=[wasm(number)], now_ns=NOW_NS)
             each = World(self.store)
             each.bundle, each.bundle_id = bundle, bundle.bundle_id
+            each.sign()
             self.worlds.append(each)
         self.model = Model([ModelBundle(), ModelBundle()])
 

@@ -48,6 +48,7 @@ def full_history(world: World, number: int, now_ns: int) -> None:
     )
     world.bundle, world.bundle_id = bundle, bundle.bundle_id
     world.catalog.register_bundle(bundle, author=AUTHOR.name, blobs=[wasm(number)], now_ns=now_ns)
+    world.sign(now_ns=now_ns)
     seed = 10 * number
     world.promote("replay", world.evaluate("replay", number=seed, now_ns=now_ns), now_ns=now_ns)
     first = world.evaluate("shadow", number=seed + 1, now_ns=now_ns)
