@@ -391,7 +391,7 @@ def _with_request(state: BundleState, request: Request) -> BundleState:
 
 def _impossible(entry: LedgerEntry, problem: str) -> IntegrityError:
     return IntegrityError(
-        f"Entry {entry.seq} of the ledger of {entry.ledger} {problem}. Restore the ledger from a backup."
+        f"ledger/{entry.ledger}/{entry.seq:08d}.json: the entry {problem}. Restore the ledger from a backup."
     )
 
 

@@ -118,7 +118,8 @@ class Verifier:
     def forget(self) -> None:
         """Forget everything that grows: the ledgers are read again when they are needed."""
         self._histories.clear()
-        self._governances.clear()
+        self._governances = []
+        self._keys = None
         self._known.clear()
 
     def _take(self, history: Sequence[LedgerEntry]) -> tuple[list[str], BundleState | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bundles.audit.findings import Findings
-from bundles.canonical import digest_of
+from bundles.canonical import digest_of, read_document
 from bundles.catalog import Catalog, ref_key
 from bundles.checkpoints import Checkpoint, CheckpointExport, read_checkpoint, signer_problem, signers
 from bundles.entries import CHECKPOINT_LEDGER, GOVERNANCE_LEDGER, CheckpointMade, LedgerEntry
@@ -38,7 +38,7 @@ class CheckpointAudit:
                         f"{where}: has seen more of governance than the checkpoint after it; one of them is forged"
                     )
                 least_governance = checkpoint.governance
-                self._compare(checkpoint, f"checkpoint {entry.seq}")
+                self._compare(checkpoint, f"checkpoint {entry.seq}", entry.at_ns)
                 self._check_signer(where, entry, checkpoint)
 
     def check_export(self, export: CheckpointExport) -> None:
@@ -47,7 +47,7 @@ class CheckpointAudit:
         with self._findings.of(where):
             entry, checkpoint = export.opened(where)
             self._compare_entry(CHECKPOINT_LEDGER, entry.seq, digest_of(export.entry.encode()), where)
-            self._compare(checkpoint, where)
+            self._compare(checkpoint, where, entry.at_ns)
             self._check_signer(where, entry, checkpoint)
 
     def _check_signer(self, where: str, entry: LedgerEntry, checkpoint: Checkpoint) -> None:
@@ -72,9 +72,10 @@ class CheckpointAudit:
                 "somebody the role checkpoint"
             )
 
-    def _compare(self, checkpoint: Checkpoint, by: str) -> None:
+    def _compare(self, checkpoint: Checkpoint, by: str, at_ns: int) -> None:
         for name, head in checkpoint.heads.items():
             self._compare_entry(name, head.seq, head.entry, by)
+            self._check_next(name, head.seq + 1, by, at_ns)
         for key in checkpoint.refs:
             if self._is_new(key) and not self._has(key):
                 self._findings.problem(f"{key}: missing, but {by} has seen it; it was removed, restore it")
@@ -102,6 +103,20 @@ class CheckpointAudit:
                 f"{head_key(name)}: {f'remembers entry {known}' if known else 'missing'}, but {by} has seen it "
                 f"remember entry {seq}; it was put back, restore it"
             )
+
+    def _check_next(self, name: str, seq: int, by: str, at_ns: int) -> None:
+        """Find what is dated before a checkpoint that did not see it: so would a key be used that was revoked since."""
+        key = entry_key(name, seq)
+        found = self._catalog.store.get_versioned(key) if self._is_new((name, seq, at_ns)) else None
+        if found is None:
+            return
+        with self._findings.of(key):
+            entry = read_document(LedgerEntry, found[0], key)
+            if entry.at_ns + CLOCK_TOLERANCE_NS < at_ns:
+                self._findings.problem(
+                    f"{key}: is dated before {by}, which has not seen it; it was written later than it says, restore "
+                    "the ledger"
+                )
 
     def _is_new(self, what: object) -> bool:
         """Tell whether something was not compared before: many checkpoints have seen the same."""

@@ -69,7 +69,7 @@ class Fault(Enum):
     UNREACHABLE = "503, before the effect"
     ANSWER_LOST = "the effect, and no answer"
     LOST_RACE = "409 or 412: a swap loses against nobody"
-    OWN_WRITE_CONFLICTS = "the effect, and then 412: a swap or create meets its own lost write"
+    MET_OWN_WRITE = "the effect, no answer, and 412 to the next attempt: a create finds its own content, a swap loses"
     RIVAL_BEFORE = "somebody else acts before the effect"
     RIVAL_AFTER = "somebody else acts after the effect"
 
@@ -99,7 +99,9 @@ class FaultyStore:
         return self._call("get", key, lambda: self._store.get(key))
 
     def put_if_absent(self, key: str, content: bytes) -> bool:
-        return self._call("put_if_absent", key, lambda: self._store.put_if_absent(key, content), NameTakenError)
+        fault = self._plan("put_if_absent", key)
+        created = self._suffer(fault, "put_if_absent", key, lambda: self._store.put_if_absent(key, content))
+        return created and fault is not Fault.MET_OWN_WRITE
 
     def get_versioned(self, key: str) -> tuple[bytes, str] | None:
         return self._call("get_versioned", key, lambda: self._store.get_versioned(key))
@@ -108,31 +110,32 @@ class FaultyStore:
         def swap() -> str:
             return self._store.compare_and_swap(key, content, expected_version)
 
-        return self._call("compare_and_swap", key, swap, ConflictError)
+        fault = self._plan("compare_and_swap", key)
+        if fault is Fault.LOST_RACE:
+            self.met.append(fault)
+            raise ConflictError(f"compare_and_swap {key}: 412")
+        version = self._suffer(fault, "compare_and_swap", key, swap)
+        if fault is Fault.MET_OWN_WRITE:
+            raise ConflictError(f"compare_and_swap {key}: 412")
+        return version
 
     def list(self, prefix: str) -> Iterator[str]:
         return iter(self._call("list", prefix, lambda: list(self._store.list(prefix))))
 
-    def _call(
-        self, method: str, key: str, effect: Callable[[], Result], loses: type[Exception] | None = None
-    ) -> Result:
-        fault = self._plan(method, key)
-        if fault is None or (fault is Fault.LOST_RACE and loses is not ConflictError):
-            return effect()
-        if fault is Fault.OWN_WRITE_CONFLICTS and loses is None:
+    def _call(self, method: str, key: str, effect: Callable[[], Result]) -> Result:
+        return self._suffer(self._plan(method, key), method, key, effect)
+
+    def _suffer(self, fault: Fault | None, method: str, key: str, effect: Callable[[], Result]) -> Result:
+        if fault is None:
             return effect()
         self.met.append(fault)
         if fault is Fault.UNREACHABLE:
             raise UnreachableError(f"{method} {key}: 503")
-        if fault is Fault.LOST_RACE:
-            raise ConflictError(f"{method} {key}: 412")
         if fault is Fault.RIVAL_BEFORE:
             self._rival()
         result = effect()
         if fault is Fault.ANSWER_LOST:
             raise UnreachableError(f"{method} {key}: no answer")
-        if fault is Fault.OWN_WRITE_CONFLICTS and loses:
-            raise loses(f"{method} {key}: 412")
         if fault is Fault.RIVAL_AFTER:
             self._rival()
         return result
@@ -170,6 +173,10 @@ class FaultyHttp:
         if fault is HttpFault.ANSWER_LOST:
             raise ReadTimeoutError(endpoint_url=request.url)
         return _answer(request.url, abs(fault.value))
+
+    def stop(self) -> None:
+        """Let everything through from now on."""
+        self._faults = iter(())
 
     def close(self) -> None:
         self._session.close()
