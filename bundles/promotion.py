@@ -131,8 +131,7 @@ def answer(
     proposal = _proposal_of(catalog, statement, request.notes)
     if decision == "deny":
         state, decided = _decide(verifier, proposal, catalog.ledger.history(proposal.bundle), now_ns)
-        why = f"denied by {approval.approver}" + (f": {approval.notes}" if approval.notes else "")
-        return _outcome(proposal, state, decided, request.id, now_ns, denied=why)
+        return _outcome(proposal, state, decided, request.id, now_ns)
     return _complete(catalog, verifier, proposal, actor=request.requested_by, now_ns=now_ns, only=request.id)
 
 
@@ -189,26 +188,16 @@ def _complete(
 
 
 def _outcome(
-    proposal: Proposal,
-    state: BundleState,
-    decision: Decision,
-    request: str | None,
-    now_ns: int,
-    *,
-    seq: int | None = None,
-    denied: str = "",
+    proposal: Proposal, state: BundleState, decision: Decision, only: str | None, now_ns: int, *, seq: int | None = None
 ) -> Outcome:
+    """Say what came of it; with ``only`` of that request, which may be over."""
     made = seq or decision.repeats
     said: Literal["promoted", "refused", "pending"] = "promoted" if made else decision.decision
-    unmet = decision.unmet
-    if denied:
-        said, unmet = "refused", (denied,)
-    elif said == "promoted" and not made:
-        said, unmet = "refused", (f"request {request} has ended; ask again",)
-    if decision.request:
-        request = decision.request.id
-    elif decision.repeats:
+    unmet, request = decision.unmet, only or (decision.request.id if decision.request else None)
+    if decision.repeats:
         request = next(each.request.id for each in state.promotions if each.seq == decision.repeats)
+    elif only and not made and (over := _why_over(state.request(only), decision)):
+        said, unmet = "refused", (over,)
     return Outcome(
         decision=said,
         bundle=proposal.bundle,
@@ -220,6 +209,18 @@ def _outcome(
         statement=decision.statement,
         waits_for_runners=decision.waits_for_runners,
     )
+
+
+def _why_over(request: Request, decision: Decision) -> str | None:
+    """Say why no answer can complete a request any more; None while one can."""
+    if request.ended:
+        return f"{request.id} has ended: {request.ended}; ask for the promotion again"
+    if decision.decision != "refused" and (decision.request is None or decision.request.id != request.id):
+        return (
+            f"{request.id} is void: its time is over, or evidence, verdict or policy changed since it was opened; "
+            "ask for the promotion again"
+        )
+    return None
 
 
 def _is_known(state: BundleState, request: Request, approval: Approval) -> bool:
@@ -246,22 +247,16 @@ def _answer_problems(
     approval: Approval,
     now_ns: int,
 ) -> Iterable[str]:
-    if request.ended:
-        yield f"{request.id} has ended: {request.ended}; ask for the promotion again"
-        return
     proposal = _proposal_of(catalog, request.statement, request.notes)
     now_ns = time_of_next(history, now_ns)
     state, decided = _decide(verifier, proposal, history, now_ns)
-    yield from answer_problems(state, request, decision, approval, verifier.governance(), now_ns)
-    if decision == "deny":
+    over = _why_over(request, decided)
+    if request.ended:
+        yield over or ""
         return
-    if decided.decision == "refused":
-        yield from decided.unmet
-    elif decided.request is None or decided.request.id != request.id:
-        yield (
-            f"{request.id} is void: its time is over, or evidence, verdict or policy changed since it was opened; "
-            "ask for the promotion again"
-        )
+    yield from answer_problems(state, request, decision, approval, verifier.governance(), now_ns)
+    if decision == "approve":
+        yield from (over,) if over else decided.unmet if decided.decision == "refused" else ()
 
 
 def _proposal(catalog: Catalog, wish: Wish) -> Proposal:

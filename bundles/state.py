@@ -60,6 +60,7 @@ class Request:
     statement: PromotionStatement
     notes: str
     approvals: tuple[Approval, ...] = ()
+    denial: Approval | None = None
     ended: str = ""
     """How it ended; empty while it is open."""
 
@@ -308,7 +309,9 @@ def _approved(state: BundleState, entry: LedgerEntry, body: Approved) -> BundleS
 
 def _denied(state: BundleState, entry: LedgerEntry, body: Denied) -> BundleState:
     request = _open_request(state, entry, body.request)
-    return _with_request(state, replace(request, ended=f"denied by {body.approval.approver}"))
+    said = body.approval
+    ended = f"denied by {said.approver}" + (f": {said.notes}" if said.notes else "")
+    return _with_request(state, replace(request, ended=ended, denial=said))
 
 
 def _promoted(state: BundleState, entry: LedgerEntry, body: Promoted) -> BundleState:

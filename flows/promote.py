@@ -217,7 +217,7 @@ def _evaluate_at_once(bundle: str, target: str, store: str) -> str:
 
 def _stopped(progress: Progress, stage: str) -> Promoted:
     outcome = progress.outcome
-    what: What = "denied" if progress.denial else "refused"
+    what: What = "denied" if progress.request and progress.request.denial else "refused"
     announce(
         what, bundle=outcome.bundle, stage=stage, request=outcome.request, unmet=outcome.unmet, occasion=_this_run()
     )

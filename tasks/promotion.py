@@ -12,7 +12,6 @@ from prefect.cache_policies import NO_CACHE
 
 from bundles.approvals import Approval, word_of
 from bundles.catalog import Catalog
-from bundles.entries import Denied
 from bundles.errors import InvalidInputError, NotFoundError, RefusedError
 from bundles.governance import Governance
 from bundles.ladder import approval_rule
@@ -40,8 +39,6 @@ class Progress:
     """By evaluation, the runners that came to its result."""
     for_this_worker: tuple[str, ...] = ()
     """Evaluations that another runner must execute, which this worker may do."""
-    denial: Approval | None = None
-    """The word that ended the request."""
     objections: tuple[str, ...] = ()
     """Why the last answer does not count."""
 
@@ -119,7 +116,8 @@ def answer_request(request: str, said: Answer, *, store: str) -> Progress:
 def _is_kept(word: Approval, decision: str, progress: Progress) -> bool:
     """Tell whether the store has this very word."""
     approvals = progress.request.approvals if progress.request else ()
-    kept = approvals if decision == "approve" else (progress.denial,) if progress.denial else ()
+    denial = progress.request.denial if progress.request else None
+    kept = approvals if decision == "approve" else (denial,) if denial else ()
     return any(
         (word.person, word.signature.strip(), word.notes) == (each.person, each.signature.strip(), each.notes)
         for each in kept
@@ -165,11 +163,8 @@ def _progress(catalog: Catalog, outcome: Outcome) -> Progress:
     governance, state = verifier.governance(), verifier.state(history)
     request = state.request(outcome.request)
     statement = request.statement
-    denials = (entry.body for entry in history if isinstance(entry.body, Denied))
-    denial = next((each.approval for each in denials if each.request == request.id), None)
     return Progress(
-        outcome=_unless_over(outcome, request, denial),
-        denial=denial,
+        outcome=outcome,
         request=request,
         asked=approval_rule(governance.policy, statement.target, statement),
         executed_by={
@@ -180,17 +175,6 @@ def _progress(catalog: Catalog, outcome: Outcome) -> Progress:
             name for name in outcome.waits_for_runners if _may_execute(state, governance, name, worker_name())
         ),
     )
-
-
-def _unless_over(outcome: Outcome, request: Request, denial: Approval | None) -> Outcome:
-    """Return a refusal in place of waiting for a request that no answer can complete any more."""
-    if denial:
-        why = f"{request.id} was denied by {denial.approver}{': ' + denial.notes if denial.notes else ''}"
-        return replace(outcome, decision="refused", unmet=(why,))
-    if outcome.decision != "pending" or (not request.ended and outcome.statement.request_id == request.id):
-        return outcome
-    why = request.ended or "void: its time is over, or evidence, verdict or policy changed since it was opened"
-    return replace(outcome, decision="refused", unmet=(f"{request.id} is {why}; ask for the promotion again",))
 
 
 def _may_execute(state: BundleState, governance: Governance, evaluation: str, runner: str) -> bool:

@@ -166,7 +166,7 @@ class S3Store:
             for item in page.get("Contents", ()):
                 key = item["Key"].removeprefix(self._prefix)
                 if not is_own_name(key):
-                    yield key, item["ETag"]
+                    yield key, item.get("ETag", "")
             if not page.get("NextContinuationToken"):
                 return
             following = {"ContinuationToken": page["NextContinuationToken"]}

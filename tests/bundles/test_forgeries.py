@@ -256,9 +256,8 @@ def broken_without_reviews(attack: Attack) -> None:
 
 
 def skipping_a_stage(attack: Attack) -> None:
-    request = attack.request().model_copy(
-        update={"stage": "scaled", "entry": attack.world.catalog.ledger.state(attack.bundle).entries + 1}
-    )
+    allowed, last = attack.request(), attack.world.catalog.ledger.state(attack.bundle).last
+    request = allowed.model_copy(update={"stage": "scaled", "entry": last.seq + 1, "follows": last.digest()})
     attack.append(Requested(statement=request, notes=""))
     attack.approved(request, RITA.says(request))
     attack.approved(request, TOM.says(request))
@@ -306,15 +305,13 @@ def invented(attack: Attack, *, signature: str = "", number: int = 66) -> Evalua
     )
 
 
-def released_by(person: Person, *, signed: bool = True, quarantine_entry: int = 0) -> Callable[[Attack], None]:
+def released_by(person: Person, *, signed: bool = True, quarantined_by: str = "") -> Callable[[Attack], None]:
     def forge(attack: Attack) -> None:
-        change = quarantine(attack.world.catalog, attack.bundle, notes="odd", operator="op", now_ns=attack.now_ns)
-        assert change.ledger_seq
-        statement = ReleaseStatement(
-            bundle=attack.world.bundle.digest(), quarantine=quarantine_entry or change.ledger_seq
-        )
+        quarantine(attack.world.catalog, attack.bundle, notes="odd", operator="op", now_ns=attack.now_ns)
+        last = attack.world.catalog.ledger.state(attack.bundle).last
+        statement = ReleaseStatement(bundle=attack.world.bundle.digest(), quarantine=quarantined_by or last.digest())
         word = person.says(statement, signed=signed)
-        attack.append(Released(quarantine=change.ledger_seq, approval=word, governance=1))
+        attack.append(Released(quarantine=last.digest(), approval=word, governance=1))
 
     return forge
 
@@ -440,7 +437,7 @@ FORGERIES: dict[str, Callable[[Attack], None]] = {
     "released unsigned": released_by(OLGA, signed=False),
     "released by a stranger": released_by(STRANGER),
     "released by the author": released_by(AUTHOR),
-    "released with an old word": released_by(OLGA, quarantine_entry=1),
+    "released with an old word": released_by(OLGA, quarantined_by=digest_of(b"another quarantine")),
     "reviewed by who broke it": reviewed_by(OTTO),
     "reviewed by the author": reviewed_by(AUTHOR),
     "reviewed by a stranger": reviewed_by(STRANGER),
