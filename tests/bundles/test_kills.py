@@ -17,6 +17,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from bundles.audit import verify
+from bundles.checkpoints import make_checkpoint
 from bundles.descent import (
     demote,
     demote_on_failure,
@@ -32,6 +33,7 @@ from bundles.policy import default_policy
 from bundles.store import ObjectStore, open_store
 from tests.bundles.conftest import (
     DAY_NS,
+    FIRST,
     GRETA,
     NOW_NS,
     OLGA,
@@ -213,6 +215,10 @@ def fail_and_fall(world: World) -> None:
     demote_on_failure(world.catalog, world.bundle_id, now_ns=LATER_NS)
 
 
+def sign_checkpoint(world: World) -> None:
+    make_checkpoint(world.catalog, FIRST, now_ns=LATER_NS)
+
+
 def put_policy_into_force(world: World) -> None:
     with key_file(GRETA) as key:
         set_policy(world.catalog, STRICTER, by=GRETA.name, now_ns=LATER_NS, key=key)
@@ -262,6 +268,7 @@ COMMANDS: dict[str, tuple[Step, Step]] = {
     "quarantine": (asked, quarantine_it),
     "release": (quarantined, release_it),
     "fail-and-fall": (at_live, fail_and_fall),
+    "checkpoint": (at_live, sign_checkpoint),
     "set-policy": (asked, put_policy_into_force),
     "set-roster": (asked, put_roster_into_force),
 }
