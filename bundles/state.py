@@ -32,6 +32,7 @@ from bundles.evidence import EvaluationKind
 from bundles.people import same_person
 from bundles.stages import STAGES
 from bundles.statements import PromotionStatement
+from bundles.times import in_utc
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,19 @@ class Standing(Part):
         """Return where the bundle stands."""
         lent = (each.stage for each in self.lent if now_ns < each.until_ns)
         return max([self.earned, *lent], key=STAGES[self.target].index)
+
+    def lent_until_ns(self, now_ns: int) -> int | None:
+        """Return until when a broken glass lends the bundle its stage; None where it stands on its own."""
+        stage = self.stage_at(now_ns)
+        until = (each.until_ns for each in self.lent if each.stage == stage != self.earned and now_ns < each.until_ns)
+        return max(until, default=None)
+
+    def remarks(self, now_ns: int) -> tuple[str, ...]:
+        """Say what is out of the ordinary, in words that stand out in lists and reports."""
+        until_ns = self.lent_until_ns(now_ns)
+        until = "" if until_ns is None else f"BREAK-GLASS until {in_utc(until_ns)}"
+        owed = "REVIEW OWED" if self.debt else ""
+        return tuple(filter(None, ("QUARANTINED" if self.quarantined else "", until, owed)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from html import escape
 from typing import Final
 
-from bundles.audit.review import Change, Evidence, Power, Review, Subject, Word, in_utc
+from bundles.audit.review import Change, Evidence, Power, Review, Subject, Word
+from bundles.times import in_utc
 
 _STYLE: Final = """
 :root { color-scheme: light dark; --line: #8885; --soft: #8882; --bad: #b3261e; --good: #1b7f4b }
@@ -37,7 +38,7 @@ def as_html(review: Review) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>Review of changes</title><style>{_STYLE}</style></head><body><main>",
         "<h1>Review of changes</h1>",
-        f'<p class="dim">As of {escape(in_utc(review.at_ns)[:19])} UTC. When each change was made, who made it, who '
+        f'<p class="dim">As of {in_utc(review.at_ns)}. When each change was made, who made it, who '
         "approved it, and what it was (RTS 6, Article 5). Every line was verified from the signed record.</p>",
         _facts([("Policy in force", _code(review.policy)), ("Roster in force", _code(review.roster))]),
         "<h2>Bundles</h2>",
@@ -56,6 +57,7 @@ def _subject(subject: Subject) -> str:
     research = (f"<code>{escape(name)}</code> {escape(note)}" for name, note in subject.research.items())
     facts = [
         ("Stage", f"<strong>{escape(subject.stage)}</strong>"),
+        *(("Note", f'<strong class="bad">{escape(remark)}</strong>') for remark in subject.remarks),
         ("Made by", escape(subject.author)),
         ("Registered", _when(subject.registered)),
         ("Research", "<br>".join(research)),

@@ -7,7 +7,6 @@ trading algorithms so that it can tell when the change was made, who made it, wh
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
 
 from pydantic import JsonValue
 
@@ -33,6 +32,7 @@ from bundles.governance import Governance
 from bundles.signatures import signer_of
 from bundles.state import BundleState
 from bundles.statements import GovernanceStatement, ReleaseStatement, ReviewStatement, Statement
+from bundles.times import in_utc_to_the_us
 from bundles.verification import Verifier
 
 
@@ -85,6 +85,8 @@ class Subject(Part):
     author: str
     registered: str
     stage: str
+    remarks: tuple[str, ...]
+    """What is out of the ordinary: a quarantine, a broken glass, a review that is owed."""
     manifest: dict[str, JsonValue]
     research: dict[str, str]
     """The artifacts that it cites, with their notes."""
@@ -121,8 +123,9 @@ def review_of(catalog: Catalog, verifier: Verifier, bundle_ids: Iterable[str], *
             Subject(
                 bundle=bundle_id,
                 author=state.author,
-                registered=in_utc(history[0].at_ns),
+                registered=in_utc_to_the_us(history[0].at_ns),
                 stage=state.stage_at(now_ns),
+                remarks=state.standing().remarks(now_ns),
                 manifest=manifest.model_dump(mode="json"),
                 research={name: catalog.artifact(name).note for name in manifest.artifacts},
             )
@@ -175,7 +178,7 @@ def _governance_changes(verifier: Verifier) -> Iterator[Change]:
                 follows=entry.previous,
             )
             yield Change(
-                at=in_utc(entry.at_ns),
+                at=in_utc_to_the_us(entry.at_ns),
                 ledger=entry.ledger,
                 entry=entry.seq,
                 what=what,
@@ -187,7 +190,7 @@ def _governance_changes(verifier: Verifier) -> Iterator[Change]:
             )
         elif isinstance(body, GlassBroken):
             yield Change(
-                at=in_utc(entry.at_ns),
+                at=in_utc_to_the_us(entry.at_ns),
                 ledger=entry.ledger,
                 entry=entry.seq,
                 what=f"glass broken for {body.bundle}, to {body.stage}",
@@ -248,7 +251,7 @@ class _Teller:
         glass = ""
         if statement.break_glass and statement.glass_s is not None:
             until = entry.at_ns + statement.glass_s * 10**9
-            glass = f"glass broken until {in_utc(until)[:19]} UTC; {body.reviews} reviews asked for"
+            glass = f"glass broken until {in_utc_to_the_us(until)[:19]} UTC; {body.reviews} reviews asked for"
         return self._made(
             entry,
             f"promoted: {body.from_stage} to {body.stage}",
@@ -295,7 +298,7 @@ class _Teller:
     def _made(self, entry: LedgerEntry, what: str, **more: object) -> Change:
         return Change.model_validate(
             {
-                "at": in_utc(entry.at_ns),
+                "at": in_utc_to_the_us(entry.at_ns),
                 "ledger": entry.ledger,
                 "entry": entry.seq,
                 "what": what,
@@ -313,16 +316,10 @@ def _word(approval: Approval, statement: Statement, governance: Governance) -> W
         person=approval.approver,
         roles=tuple(sorted(governance.roster.roles_of(approval.approver))),
         key=used.fingerprint if used else "",
-        at=in_utc(approval.at_ns),
+        at=in_utc_to_the_us(approval.at_ns),
         notes=approval.notes,
     )
 
 
 def _policy(governance: Governance) -> str:
     return f"{governance.policy.name} ({governance.policy.digest()})"
-
-
-def in_utc(at_ns: int) -> str:
-    """Write a time in UTC, to the microsecond."""
-    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at_ns // 1000)
-    return at.strftime("%Y-%m-%d %H:%M:%S.%fZ")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bundles.times import in_utc
 from sequence.cli.descent import demote, quarantine, release, review, rollback
 from sequence.cli.entries import asked_for, gists
 from sequence.cli.ids import ARTIFACT, BUNDLE
@@ -14,8 +15,7 @@ from sequence.cli.layout import columns, wrapped
 from sequence.cli.promote import promote
 from sequence.cli.session import Group, Session, naming, pass_session
 from sequence.cli.signing import how_to_sign, key_at_hand
-from sequence.cli.standings import glass_until_ns, remark, standings
-from sequence.cli.times import utc
+from sequence.cli.standings import standings
 
 if TYPE_CHECKING:
     from bundles.manifests import Bundle
@@ -201,7 +201,7 @@ def show(session: Session, bundle_id: str) -> None:
     state = fold(history)
     problems = verifier.problems(history)
     debts = list(verifier.debts(full_id, verifier.governance()))
-    until_ns = glass_until_ns(state.standing(), now_ns)
+    until_ns = state.standing().lent_until_ns(now_ns)
     fields = manifest.model_dump(mode="json")
     waiting = [(each.id, asked_for(each.statement)) for each in state.open_requests]
     session.emit(
@@ -210,7 +210,7 @@ def show(session: Session, bundle_id: str) -> None:
             "manifest_digest": manifest.digest(),
             "stage": state.stage_at(now_ns),
             "earned_stage": state.earned,
-            "broken_glass_until": None if until_ns is None else utc(until_ns),
+            "broken_glass_until": None if until_ns is None else in_utc(until_ns),
             "debts": debts,
             "quarantined_since": state.quarantine,
             "open_requests": [name for name, _ in waiting],
@@ -223,7 +223,7 @@ def show(session: Session, bundle_id: str) -> None:
             f"Bundle ID: {full_id}",
             f"Stage: {state.stage_at(now_ns)}",
             f"Earned stage: {state.earned}",
-            *([] if until_ns is None else [f"BREAK-GLASS: until {utc(until_ns)}, then {state.earned}"]),
+            *([] if until_ns is None else [f"BREAK-GLASS: until {in_utc(until_ns)}, then {state.earned}"]),
             *([] if state.quarantine is None else [f"QUARANTINED: since entry {state.quarantine}"]),
             *(part for debt in debts for part in wrapped(f"REVIEW OWED: {debt}")),
             *(part for name, asked in waiting for part in wrapped(f"Open request: {name}, {asked}")),
@@ -248,7 +248,8 @@ def history(session: Session, bundle_id: str) -> None:
     entries = session.catalog.ledger.history(full_id)
     said = gists(entries, fold(entries))
     rows = [
-        (str(each.seq), utc(each.at_ns), each.kind, each.actor, gist) for each, gist in zip(entries, said, strict=True)
+        (str(each.seq), in_utc(each.at_ns), each.kind, each.actor, gist)
+        for each, gist in zip(entries, said, strict=True)
     ]
     session.emit(
         [each.model_dump(mode="json") for each in entries],
@@ -290,7 +291,7 @@ def _list_store(session: Session) -> None:
     now_ns = time.time_ns()
     documents, rows = [], []
     for bundle_id, standing in standings(session.catalog):
-        until_ns = glass_until_ns(standing, now_ns)
+        until_ns = standing.lent_until_ns(now_ns)
         wasm_hash, stage = standing.wasm or "-", standing.stage_at(now_ns)
         documents.append(
             {
@@ -299,13 +300,13 @@ def _list_store(session: Session) -> None:
                 "wasm_hash": wasm_hash,
                 "stage": stage,
                 "earned_stage": standing.earned,
-                "broken_glass_until": None if until_ns is None else utc(until_ns),
+                "broken_glass_until": None if until_ns is None else in_utc(until_ns),
                 "review_owed": standing.debt,
                 "quarantined": standing.quarantined,
                 "requests": list(standing.requests),
             }
         )
-        rows.append((bundle_id, standing.strategy, wasm_hash, stage, remark(standing, now_ns)))
+        rows.append((bundle_id, standing.strategy, wasm_hash, stage, ", ".join(standing.remarks(now_ns)) or "-"))
     session.emit(documents, columns(("BUNDLE_ID", "STRATEGY", "WASM_HASH", "STAGE", "NOTE"), rows))
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sequence.cli.times import lasting, utc
+from bundles.times import in_utc
+from sequence.cli.times import lasting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +58,7 @@ def _gist(entry: LedgerEntry, state: BundleState) -> str:
             if not request.statement.break_glass:
                 return said
             until = next(each.until_ns for each in state.glasses if each.promotion.seq == entry.seq)
-            return f"{BROKEN} until {utc(until)}: {said}"
+            return f"{BROKEN} until {in_utc(until)}: {said}"
         case "demoted":
             because = f" because of {body.evaluation}" if body.evaluation else ""
             return f"{body.from_stage} to {body.stage}{because}{_with(body.notes)}"

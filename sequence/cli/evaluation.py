@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bundles.times import in_utc
 from sequence.cli.ids import BUNDLE, EVALUATION
 from sequence.cli.layout import columns, wrapped
 from sequence.cli.session import Group, Session, pass_session
-from sequence.cli.times import utc
 
 if TYPE_CHECKING:
     from bundles.evidence import Evaluation
@@ -135,7 +135,7 @@ def _executions(session: Session, record: Evaluation) -> list[dict[str, Any]]:
         found.append(
             {
                 "runner": each.runner,
-                "at": utc(each.at_ns),
+                "at": in_utc(each.at_ns),
                 "listed": is_listed(roster, each.runner),
                 "signed": bool(each.signature),
                 "problem": problem,

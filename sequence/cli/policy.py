@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from bundles.times import in_utc
 from sequence.cli.layout import wrapped
 from sequence.cli.session import Group, Session, pass_session
 from sequence.cli.signing import key_at_hand, read_signature, telling_how_to_sign
-from sequence.cli.times import utc
 
 if TYPE_CHECKING:
     from bundles.policy import ApprovalRule, Policy, Signers, StageRule
@@ -205,8 +205,8 @@ def _people(shown: Roster) -> list[dict[str, Any]]:
                     "fingerprint": each.key.fingerprint,
                     "type": each.key.algorithm,
                     "namespaces": sorted(each.namespaces),
-                    "valid_after": None if each.valid_after_ns is None else utc(each.valid_after_ns),
-                    "valid_before": None if each.valid_before_ns is None else utc(each.valid_before_ns),
+                    "valid_after": None if each.valid_after_ns is None else in_utc(each.valid_after_ns),
+                    "valid_before": None if each.valid_before_ns is None else in_utc(each.valid_before_ns),
                 }
                 for each in shown.keys
                 if each.person == name

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import click
 
+from bundles.times import in_utc
 from sequence.cli.entries import asked_for
 from sequence.cli.layout import wrapped
 from sequence.cli.session import Command, Session, pass_session
-from sequence.cli.times import HOUR_NS, lasting, utc
+from sequence.cli.times import HOUR_NS, lasting
 
 if TYPE_CHECKING:
     from bundles.catalog import Catalog
@@ -113,8 +114,8 @@ class Asked:
             "evaluations": list(statement.evaluations),
             "break_glass": statement.break_glass,
             "requested_by": self.request.requested_by,
-            "requested_at": utc(self.request.at_ns),
-            "expires_at": utc(self.expires_ns),
+            "requested_at": in_utc(self.request.at_ns),
+            "expires_at": in_utc(self.expires_ns),
             "notes": self.request.notes,
             "approvals_given": list(self.given),
             "approvals_needed": self.rule.count if self.rule else 0,

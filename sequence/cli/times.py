@@ -1,16 +1,10 @@
-"""How times are told: moments in UTC, spans in the unit that one would say."""
+"""How spans of time are told: in the unit that one would say."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Final
 
 HOUR_NS: Final = 3_600 * 10**9
-
-
-def utc(at_ns: int) -> str:
-    """Return a moment such as ``2026-11-22T17:06:58Z``."""
-    return datetime.fromtimestamp(at_ns // 10**9, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def lasting(span_ns: int) -> str:
