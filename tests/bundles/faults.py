@@ -10,20 +10,19 @@ from typing import Any, TypeAlias, TypeVar
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ReadTimeoutError
 
-from bundles.errors import ConflictError, NameTakenError, NotFoundError, UnreachableError
+from bundles.errors import ConflictError, UnreachableError
 from bundles.store import ObjectStore
-from bundles.store.protocol import check_key, check_prefix
+from bundles.store.memory import MemoryStore as PlainMemoryStore
 from bundles.store.s3 import S3Store
 
 Result = TypeVar("Result")
 
 
-class MemoryStore:
-    """A store in a dictionary; `copy` costs next to nothing, so a trial may break its own."""
-
-    url = "memory://store"
+class MemoryStore(PlainMemoryStore):
+    """A store that remembers what heads held; `copy` costs next to nothing, so a trial may break its own."""
 
     def __init__(self, objects: dict[str, bytes] | None = None) -> None:
+        super().__init__({}, "memory://store")
         self.objects = dict(objects or {})
         self.superseded: dict[str, list[bytes]] = {}
         """What heads held before, oldest first."""
@@ -31,36 +30,12 @@ class MemoryStore:
     def copy(self) -> MemoryStore:
         return MemoryStore(self.objects)
 
-    def exists(self) -> bool:
-        return True
-
-    def get(self, key: str) -> bytes:
-        if check_key(key) not in self.objects:
-            raise NotFoundError(f"The store {self.url} has no {key}.")
-        return self.objects[key]
-
-    def put_if_absent(self, key: str, content: bytes) -> bool:
-        found = self.objects.setdefault(check_key(key), content)
-        if found != content:
-            raise NameTakenError(f"{key} in {self.url} already holds other content.")
-        return found is content
-
-    def get_versioned(self, key: str) -> tuple[bytes, str] | None:
-        found = self.objects.get(check_key(key))
-        return None if found is None else (found, found.hex())
-
     def compare_and_swap(self, key: str, content: bytes, expected_version: str | None) -> str:
-        found = self.objects.get(check_key(key))
-        if (None if found is None else found.hex()) != expected_version:
-            raise ConflictError(f"{key} in {self.url} was changed by someone else.")
-        if found is not None:
-            self.superseded.setdefault(key, []).append(found)
-        self.objects[key] = content
-        return content.hex()
-
-    def list(self, prefix: str) -> Iterator[str]:
-        check_prefix(prefix)
-        return iter(sorted(key for key in self.objects if key.startswith(prefix)))
+        before = self.objects.get(key)
+        version = super().compare_and_swap(key, content, expected_version)
+        if before is not None:
+            self.superseded.setdefault(key, []).append(before)
+        return version
 
 
 class Fault(Enum):
