@@ -6,9 +6,9 @@ earlier one again, on the evidence, policy and roster of its time, and by verify
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from bundles.approvals import approval_problems
 from bundles.catalog import Catalog
@@ -43,15 +43,13 @@ from bundles.statements import AuthorStatement, EvaluationStatement, ReleaseStat
 CLOCK_TOLERANCE_NS = 600 * 10**9
 """How far the clocks of two writers may be apart before an entry looks out of date."""
 
-Histories: TypeAlias = Mapping[str, tuple[LedgerEntry, ...]]
-
 
 class Verifier:
     """One look at a store: what it has verified once, it does not verify again."""
 
-    def __init__(self, catalog: Catalog, histories: Histories | None = None) -> None:
+    def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self._histories = dict(histories or {})
+        self._histories: dict[str, tuple[LedgerEntry, ...]] = {}
         self._governances: list[Governance] = []
         self._governance_times: list[int] = []
         self._records: dict[str, Evaluation] = {}
@@ -63,9 +61,6 @@ class Verifier:
     def governance(self, entries: int | None = None) -> Governance:
         """Return what is in force, or was after so many entries of the governance ledger."""
         if not self._governances:
-            self._read_governance()
-        if entries is not None and entries >= len(self._governances):
-            self._histories.pop(GOVERNANCE_LEDGER, None)  # somebody wrote to it since
             self._read_governance()
         if entries is None:
             return self._governances[-1]
@@ -119,7 +114,6 @@ class Verifier:
         """Forget everything that grows: the ledgers are read again when they are needed."""
         self._histories.clear()
         self._governances = []
-        self._keys = None
         self._known.clear()
 
     def _take(self, history: Sequence[LedgerEntry]) -> tuple[list[str], BundleState | None]:
