@@ -20,12 +20,12 @@ from bundles.debts import review_problems
 from bundles.entries import Body, Demoted, LedgerEntry, Quarantined, Released, Reviewed
 from bundles.errors import IntegrityError, InvalidInputError, RefusedError
 from bundles.gates import evaluate_gate
-from bundles.ladder import standing_evidence
 from bundles.people import read_note, same_person
 from bundles.stages import STAGES
 from bundles.state import BundleState, Glass, fold
 from bundles.statements import ReleaseStatement, ReviewStatement
 from bundles.verification import Verifier
+from bundles.vouching import standing_evidence
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,11 @@ from bundles.evidence import Evaluation
 from bundles.gates import Check, GateResult, evaluate_gate
 from bundles.governance import in_force
 from bundles.grounds import verify_grounds
-from bundles.ladder import Decision, Proposal, answer_problems, decide
+from bundles.ladder import Decision, decide
 from bundles.ledger import entry_key, time_of_next
 from bundles.people import read_note
+from bundles.proposals import Proposal
+from bundles.quorum import answer_problems
 from bundles.stages import STAGES
 from bundles.state import BundleState, Request
 from bundles.statements import PromotionStatement

@@ -31,14 +31,17 @@ from bundles.entries import (
 from bundles.errors import IntegrityError, InvalidInputError, NotFoundError
 from bundles.evidence import Evaluation
 from bundles.governance import Governance, after, beginning
-from bundles.ladder import Proposal, answer_problems, decide, standing_evidence
+from bundles.ladder import decide
 from bundles.ledger import entry_key
 from bundles.manifests import Bundle
+from bundles.proposals import Proposal
+from bundles.quorum import answer_problems
 from bundles.signatures import BadSignatureError, signer_of
 from bundles.stages import STAGES
 from bundles.state import BundleState, Glass, Request
 from bundles.state import after as next_state
 from bundles.statements import AuthorStatement, EvaluationStatement, ReleaseStatement, Statement
+from bundles.vouching import standing_evidence
 
 CLOCK_TOLERANCE_NS = 600 * 10**9
 """How far the clocks of two writers may be apart before an entry looks out of date."""

@@ -14,11 +14,11 @@ from bundles.approvals import Approval, word_of
 from bundles.catalog import Catalog
 from bundles.errors import InvalidInputError, NotFoundError, RefusedError
 from bundles.governance import Governance
-from bundles.ladder import approval_rule
 from bundles.manifests import EdgeBundle
 from bundles.people import same_person
 from bundles.policy import ApprovalRule
 from bundles.promotion import Outcome, Wish, answer, ask, complete
+from bundles.quorum import approval_rule
 from bundles.runners import is_listed
 from bundles.state import BundleState, Request
 from bundles.verification import Verifier

@@ -111,8 +111,8 @@ def _approved_at_once(
     from bundles.approvals import approval_problems, word_of
     from bundles.errors import RefusedError
     from bundles.governance import in_force
-    from bundles.ladder import approval_rule
     from bundles.promotion import answer
+    from bundles.quorum import approval_rule
     from bundles.statements import PROMOTION
 
     governance, state = in_force(session.catalog), session.catalog.ledger.state(outcome.bundle)

@@ -49,7 +49,7 @@ class Asked:
     @property
     def rule(self) -> ApprovalRule | None:
         """Whose approvals the policy in force asks for."""
-        from bundles.ladder import approval_rule
+        from bundles.quorum import approval_rule
 
         return approval_rule(self.governance.policy, self.state.target, self.request.statement)
 
@@ -61,7 +61,7 @@ class Asked:
     @property
     def given(self) -> tuple[str, ...]:
         """The people whose approvals count now."""
-        from bundles.ladder import answer_problems
+        from bundles.quorum import answer_problems
 
         counted = {
             each.person: each.approver

@@ -28,8 +28,9 @@ from bundles.entries import (
 )
 from bundles.evidence import Coverage, Evaluation
 from bundles.governance import Governance
-from bundles.ladder import Decision, Proposal, decide
+from bundles.ladder import Decision, decide
 from bundles.policy import Policy, default_policy
+from bundles.proposals import Proposal
 from bundles.roster import Roster
 from bundles.runners import Runner
 from bundles.stages import STAGES
