@@ -93,7 +93,7 @@ def approve(
             *([f"Flow runs resumed: {resumed}"] if resumed else []),
         ],
     )
-    if outcome.decision == "promoted" and statement.break_glass:
+    if outcome.decision == "promoted" and statement.break_glass and not resumed:  # a flow that was woken does it itself
         from sequence.cli.skipped import evaluate_skipped
 
         evaluate_skipped(session, outcome.bundle)
