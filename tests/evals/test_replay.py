@@ -15,11 +15,19 @@ from bundles.catalog import Catalog
 from bundles.compile import compile_edge
 from bundles.errors import InvalidInputError, RefusedError
 from bundles.mm_types import MmConfig, MmRiskLimits
+from bundles.runners import Runner
 from bundles.store import open_store
 from evals.market.datasets import build_dataset
 from evals.market.synthetic import synthetic_tape
 from evals.market.tape import read_tape, write_tape
-from evals.replay import ReplaySettings, engine_fingerprint, evaluate_replay, run_replay, verify_evaluation
+from evals.replay import (
+    ReplaySettings,
+    attest_evaluation,
+    engine_fingerprint,
+    evaluate_replay,
+    run_replay,
+    verify_evaluation,
+)
 from evals.wasm import inspect_module
 
 CONFIG = MmConfig(quote_size_1e8=10_000_000, min_spread_bps=1, max_position_1e8=10**9)
@@ -126,7 +134,7 @@ def test_profit_is_spread_and_inventory_less_fees(files: list[Path], compiled_al
 
 def test_an_evaluation_is_recorded_once_and_verified(registered: tuple[Catalog, str, str], data_root: Path) -> None:
     catalog, bundle, dataset = registered
-    arguments: dict[str, Any] = {"bundle": bundle, "dataset": dataset, "data_root": data_root, "runner": "ci"}
+    arguments: dict[str, Any] = {"bundle": bundle, "dataset": dataset, "data_root": data_root, "runner": Runner("ci")}
     said: list[str] = []
     first = evaluate_replay(catalog, **arguments, now_ns=NOW_NS + 1, progress=said.append)
     assert first.status == "completed"
@@ -137,7 +145,11 @@ def test_an_evaluation_is_recorded_once_and_verified(registered: tuple[Catalog, 
     assert not said, "the record is returned, nothing runs"
     assert evaluate_replay(catalog, **arguments, now_ns=NOW_NS + 3, force=True) == first
     assert len([e for e in catalog.evaluations(bundle) if e.eval_id == first.eval_id]) >= 1
-    assert verify_evaluation(catalog, first.eval_id, data_root) == (True, first.result_digest, first.result_digest)
+    same = (True, first.result_digest, first.result_digest)
+    assert verify_evaluation(catalog, first.eval_id, data_root) == same
+    for _ in range(2):
+        assert attest_evaluation(catalog, first.eval_id, data_root, runner=Runner("other"), now_ns=NOW_NS + 4) == same
+    assert [each.runner for each in catalog.ledger.state(bundle).attested] == ["other"]
     for name in ("fills", "orders", "equity"):
         assert catalog.blob(first.outputs[name].digest)[:4] == b"PAR1"
 
@@ -146,7 +158,7 @@ def test_another_seed_is_another_evaluation(registered: tuple[Catalog, str, str]
     catalog, bundle, dataset = registered
     ids = {
         evaluate_replay(
-            catalog, bundle=bundle, dataset=dataset, data_root=data_root, seed=seed, runner="ci", now_ns=NOW_NS
+            catalog, bundle=bundle, dataset=dataset, data_root=data_root, seed=seed, runner=Runner("ci"), now_ns=NOW_NS
         ).eval_id
         for seed in (1, 2)
     }
@@ -159,4 +171,4 @@ def test_a_bundle_without_an_algo_is_refused(registered: tuple[Catalog, str, str
     catalog, _, dataset = registered
     other = catalog.register_bundle(AssignmentBundle(artifact="art_research"), author="quant", now_ns=NOW_NS)
     with pytest.raises((InvalidInputError, RefusedError), match="only edge bundles"):
-        evaluate_replay(catalog, bundle=other, dataset=dataset, data_root=data_root, runner="ci", now_ns=NOW_NS)
+        evaluate_replay(catalog, bundle=other, dataset=dataset, data_root=data_root, runner=Runner("ci"), now_ns=NOW_NS)

@@ -94,11 +94,11 @@ def test_a_denial_ends_the_request(sequence: Command, firm: Firm, request_id: st
         "approve", request_id, "--deny", "--notes", "too soon", "--approver", "tom@firm", "--key", firm.key("tom")
     )
     assert "Answer: denied by tom@firm (signed)" in denied.stdout
-    assert "Unmet: denied by tom@firm: too soon" in denied.stdout
+    assert "has ended: denied by tom@firm: too soon" in denied.stdout
     assert '"decision":"deny"' in denied.stderr
     assert sequence("requests").stdout == "No request waits.\n"
     (ended,) = sequence.json("requests", "--all")
-    assert (ended["status"], ended["ended"]) == ("ended", "denied by tom@firm")
+    assert (ended["status"], ended["ended"]) == ("ended", "denied by tom@firm: too soon")
     assert "has ended" in unmet(sequence, request_id, "--approver", "jane@firm", "--key", firm.key("jane"))
     assert f"{request_id}: tom@firm (signed): too soon" in sequence("bundle", "history", bundle).stdout
 
