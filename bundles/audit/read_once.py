@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from io import UnsupportedOperation
 from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter
@@ -60,11 +61,13 @@ class ReadOnceStore:
 
     def put_if_absent(self, key: str, content: bytes) -> bool:
         """Refuse: an audit writes nothing."""
-        raise NotImplementedError(key, len(content))
+        raise UnsupportedOperation(f"An audit writes nothing, but {len(content)} bytes were to go to {key}.")
 
     def compare_and_swap(self, key: str, content: bytes, expected_version: str | None) -> str:
         """Refuse: an audit writes nothing."""
-        raise NotImplementedError(key, len(content), expected_version)
+        raise UnsupportedOperation(
+            f"An audit writes nothing, but {key} at {expected_version} was to become {len(content)} bytes."
+        )
 
 
 class ReadOnceCatalog(Catalog):
