@@ -15,16 +15,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 
-from pydantic import JsonValue
-
-from bundles.canonical import digest_of, short_id
-from bundles.descent import demote_on_failure
+from bundles.canonical import short_id
 from bundles.errors import InvalidInputError
 from bundles.evidence import Coverage, EngineFingerprint, Evaluation, EvaluationInputs, RunStatus
-from bundles.manifests import BlobRef, EdgeBundle
+from bundles.manifests import EdgeBundle
 from evals.engine.fingerprint import engine_digest
 from evals.engine.settings import QueueModel, ReplaySettings
 from evals.errors import AlgoFailure
+from evals.evaluation import Engine, Findings, record
 
 if TYPE_CHECKING:
     from bundles.catalog import Catalog
@@ -186,52 +184,50 @@ def evaluate_replay(
     force: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Evaluation:
-    """Replay a registered bundle on registered datasets and record the evaluation, signed by its runner.
-
-    The same inputs return the first record without running anything, unless ``force`` runs them again. What the policy
-    says of a bundle whose later evaluation fails is done at once.
+    """Replay a registered edge bundle on registered datasets and record the evaluation; see `evaluation.record`.
 
     Raises:
-        NotFoundError: if the bundle, its WASM or a dataset is not in the store, or a partition is not below the
-        data root. InvalidInputError: if the bundle is not an edge bundle. IntegrityError: if a partition's bytes are
-        not the dataset's, or a repeated run gave another result.
+        InvalidInputError: if the bundle is not an edge bundle. NotFoundError, IntegrityError: as `evaluation.record`.
 
     """
-    settings = settings or ReplaySettings()
-    manifest = _edge_bundle(catalog, bundle)
+    manifest = edge_bundle(catalog, bundle)
     datasets = [catalog.dataset(name) for name in ([dataset] if isinstance(dataset, str) else dataset)]
     inputs = EvaluationInputs(
         kind="replay",
         bundle=manifest.digest(),
         datasets=tuple(each.digest() for each in datasets),
-        settings=_as_json(settings),
+        settings=(settings or ReplaySettings()).as_json(),
         seed=seed,
         engine=engine_fingerprint(),
     )
-    known = [e for e in catalog.evaluations(manifest.bundle_id) if e.eval_id == inputs.eval_id]
-    if known and not force:
-        demote_on_failure(catalog, manifest.bundle_id, now_ns=now_ns)
-        return known[0]
-    if progress is not None:
-        progress(f"Replaying {manifest.bundle_id} on {', '.join(each.dataset_id for each in datasets)}")
-    result = _run(catalog, inputs, settings, data_root, progress)
-    outputs = {name: _parquet(rows) for name, rows in result.rows.items()}
-    from evals.metrics import validation_metrics  # noqa: PLC0415
+    return record(catalog, inputs, data_root=data_root, runner=runner, now_ns=now_ns, force=force, progress=progress)
 
+
+def _execute(
+    catalog: Catalog, inputs: EvaluationInputs, data_root: Path, progress: Callable[[str], None] | None
+) -> Findings:
+    from evals.metrics import validation_metrics  # noqa: PLC0415 -- Numba loads only when something is run
+
+    datasets = [catalog.dataset(short_id("data", each)) for each in inputs.datasets]
+    settings = ReplaySettings.model_validate(inputs.settings)
+    if progress is not None:
+        where = ", ".join(each.dataset_id for each in datasets)
+        progress(f"Replaying {short_id('bun', inputs.bundle)} on {where}")
+    result = _replayed(catalog, inputs, settings, data_root, progress)
     tape_figures = validation_metrics(*(each.validation for each in datasets))
-    evaluation = Evaluation(
-        inputs=inputs,
+    return Findings(
         status=result.status,
-        status_detail=result.detail,
+        detail=result.detail,
         result_digest=result.result_digest,
         coverage=result.coverage,
         metrics=result.metrics | _band(catalog, inputs, settings, data_root, result, progress) | tape_figures,
-        outputs={name: BlobRef(digest=digest_of(b), size_bytes=len(b)) for name, b in outputs.items()},
+        outputs={name: log_as_parquet(rows) for name, rows in result.rows.items()},
         validation={name.removeprefix("tape_"): int(figure or 0) for name, figure in tape_figures.items()},
     )
-    catalog.record_evaluation(evaluation, outputs.values(), runner=runner, now_ns=now_ns, again=bool(known))
-    demote_on_failure(catalog, manifest.bundle_id, now_ns=now_ns)
-    return evaluation
+
+
+def _result(catalog: Catalog, inputs: EvaluationInputs, data_root: Path) -> str:
+    return _replayed(catalog, inputs, ReplaySettings.model_validate(inputs.settings), data_root, None).result_digest
 
 
 def _band(
@@ -253,46 +249,11 @@ def _band(
             if progress is not None:
                 progress(f"Queue model {model}")
             other = settings.model_copy(update={"queue_model": model})
-            runs[model] = _run(catalog, inputs, other, data_root, None).metrics
+            runs[model] = _replayed(catalog, inputs, other, data_root, None).metrics
     return band(runs)
 
 
-def verify_evaluation(catalog: Catalog, eval_id: str, data_root: Path) -> tuple[bool, str, str]:
-    """Run a recorded replay again; return whether the result is the same, the digest then and the digest now.
-
-    Raises:
-        InvalidInputError: if it is not a replay, or another engine made it: their results cannot be compared.
-
-    """
-    evaluation = catalog.evaluation(eval_id)
-    inputs = evaluation.inputs
-    if inputs.kind != "replay":
-        raise InvalidInputError(f"{evaluation.eval_id} is a {inputs.kind} evaluation; only a replay can be run again.")
-    if inputs.engine != engine_fingerprint():
-        raise InvalidInputError(
-            f"{evaluation.eval_id} was made by engine {inputs.engine.digest()}, "
-            f"this one is {engine_fingerprint().digest()}. "
-            "Verify it with the release that made it."
-        )
-    result = _run(catalog, inputs, ReplaySettings.model_validate(inputs.settings), data_root, None)
-    return result.result_digest == evaluation.result_digest, evaluation.result_digest, result.result_digest
-
-
-def attest_evaluation(
-    catalog: Catalog, eval_id: str, data_root: Path, *, runner: Runner, now_ns: int
-) -> tuple[bool, str, str]:
-    """Run a recorded replay again and sign what came of it, be it the same or not; returns as `verify_evaluation`.
-
-    Raises:
-        InvalidInputError: as `verify_evaluation`.
-
-    """
-    same, then, now = verify_evaluation(catalog, eval_id, data_root)
-    catalog.attest(catalog.evaluation(eval_id), now, runner=runner, now_ns=now_ns)
-    return same, then, now
-
-
-def _run(
+def _replayed(
     catalog: Catalog,
     inputs: EvaluationInputs,
     settings: ReplaySettings,
@@ -302,7 +263,7 @@ def _run(
     from evals.latency_trace import parse_trace  # noqa: PLC0415 -- pyarrow loads only when something is run
     from evals.market.datasets import open_dataset  # noqa: PLC0415
 
-    manifest = _edge_bundle(catalog, short_id("bun", inputs.bundle))
+    manifest = edge_bundle(catalog, short_id("bun", inputs.bundle))
     tapes = [open_dataset(data_root, catalog.dataset(short_id("data", each))) for each in inputs.datasets]
     trace = None if settings.latency_trace is None else parse_trace(catalog.blob(settings.latency_trace), "The trace")
     return run_replay(
@@ -317,18 +278,14 @@ def _run(
     )
 
 
-def _edge_bundle(catalog: Catalog, bundle: str) -> EdgeBundle:
+def edge_bundle(catalog: Catalog, bundle: str) -> EdgeBundle:
+    """Return a bundle that holds an algo; InvalidInputError if it is of another kind."""
     manifest = catalog.bundle(bundle)
     if not isinstance(manifest, EdgeBundle):
         raise InvalidInputError(
             f"{bundle} is a bundle of kind {manifest.kind}; only edge bundles hold an algo to replay."
         )
     return manifest
-
-
-def _as_json(settings: ReplaySettings) -> dict[str, JsonValue]:
-    document: dict[str, JsonValue] = settings.model_dump(mode="json")
-    return document
 
 
 def _telling(progress: Callable[[str], None] | None) -> Callable[[int], None] | None:
@@ -454,7 +411,7 @@ def _result_digest(status: str, seed: int, outcome: Outcome, logs: RunLogs) -> s
     return f"sha256:{digest.hexdigest()}"
 
 
-def _parquet(rows: RowFile) -> bytes:
+def log_as_parquet(rows: RowFile) -> bytes:
     """Write a log as parquet: the same rows give the same bytes."""
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
@@ -466,3 +423,6 @@ def _parquet(rows: RowFile) -> bytes:
         for piece in rows.pieces():
             writer.write_table(pa.table({name: pa.array(piece[name].copy()) for name in names}, schema=schema))
     return sink.getvalue()
+
+
+REPLAY: Final = Engine(engine_fingerprint, _execute, _result)

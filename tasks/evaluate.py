@@ -13,7 +13,8 @@ from bundles.evidence import Evaluation
 from bundles.gates import GateResult
 from bundles.promotion import judge
 from evals.engine.settings import ReplaySettings
-from evals.replay import attest_evaluation, evaluate_replay
+from evals.evaluation import attest_evaluation
+from evals.replay import evaluate_replay
 from tasks.places import open_catalog, worker
 
 

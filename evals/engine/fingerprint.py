@@ -12,6 +12,7 @@ _ROOT: Final = Path(__file__).parents[2]
 _KERNELS: Final = ("evals/engine", "evals/wasm")
 _AROUND: Final = (
     "bundles/mm_types.py",
+    "evals/evaluation.py",
     "evals/latency_trace.py",
     "evals/market/joining.py",
     "evals/market/parquet.py",
@@ -33,6 +34,11 @@ def kernel_digest() -> str:
 def engine_digest() -> str:
     """Return ``sha256:<hex>`` over all sources that an evaluation's outcome depends on."""
     return _digest([*_kernel_sources(), *_sources(_AROUND)])
+
+
+def sources_digest(*names: str) -> str:
+    """Return ``sha256:<hex>`` over modules and folders of modules, named by their paths from the project's root."""
+    return _digest(_sources(names))
 
 
 def _kernel_sources() -> list[Path]:

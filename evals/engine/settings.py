@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from bundles.canonical import Digest, Document, Int64
 
@@ -63,3 +63,8 @@ class ReplaySettings(Document):
         if self.latency_trace is not None and self.latency_model != "recorded":
             raise ValueError("latency_trace needs latency_model 'recorded'")
         return self
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """Return the settings as they stand in an evaluation's inputs."""
+        document: dict[str, JsonValue] = self.model_dump(mode="json")
+        return document

@@ -64,7 +64,7 @@ def verify(session: Session, evaluation_id: str, attest: bool) -> None:
     import time
 
     from bundles.errors import IntegrityError
-    from evals.replay import attest_evaluation, verify_evaluation
+    from evals.evaluation import attest_evaluation, verify_evaluation
 
     catalog, root = session.catalog, session.settings.data_root
     full_id = catalog.evaluation(evaluation_id).eval_id

@@ -17,17 +17,11 @@ from bundles.errors import InvalidInputError, RefusedError
 from bundles.mm_types import MmConfig, MmRiskLimits
 from bundles.runners import Runner
 from bundles.store import open_store
+from evals.evaluation import attest_evaluation, verify_evaluation
 from evals.market.datasets import build_dataset
 from evals.market.synthetic import synthetic_tape
 from evals.market.tape import read_tape, write_tape
-from evals.replay import (
-    ReplaySettings,
-    attest_evaluation,
-    engine_fingerprint,
-    evaluate_replay,
-    run_replay,
-    verify_evaluation,
-)
+from evals.replay import ReplaySettings, engine_fingerprint, evaluate_replay, run_replay
 from evals.wasm import inspect_module
 
 CONFIG = MmConfig(quote_size_1e8=10_000_000, min_spread_bps=1, max_position_1e8=10**9)

@@ -1,19 +1,10 @@
-"""What each metric says, for people: label, unit, explanation. How it is computed is in `evals.metrics`."""
+"""The metrics of a replay, which shadow and live review show of an algo too."""
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
-
-class Meaning(NamedTuple):
-    """What a metric says: group, label, the power of ten that its stored integer carries, unit and explanation."""
-
-    group: str
-    label: str
-    scale: int
-    unit: str
-    text: str
-
+from evals.labels.meaning import Meaning
 
 METRICS: Final[dict[str, Meaning]] = {
     "traps": Meaning("Safety", "Traps", 0, "", "1 if the algo broke and the run ended there"),
@@ -92,36 +83,3 @@ METRICS: Final[dict[str, Meaning]] = {
     "fuel_max": Meaning("Compute", "Fuel, largest", 0, "fuel", "The most that one callback used"),
 }
 """The metrics of a replay in the order in which a report shows them."""
-
-
-def meaning_of(name: str) -> Meaning:
-    """Return what a metric says, by its prefix if it is one of a family, or at least its name."""
-    if name in METRICS:
-        return METRICS[name]
-    family, _, rest = name.partition("_")
-    inner, _, end = rest.rpartition("_")
-    if family == "rejects":
-        return Meaning(
-            "Rejects by code", rest.replace("_", " ").upper(), 0, "", "Refused with this code of the platform"
-        )
-    if family == "band" and inner in METRICS and end in {"low", "high"}:
-        of = METRICS[inner]
-        extreme = "lowest" if end == "low" else "highest"
-        return Meaning("Queue models", f"{of.label}, {extreme}", of.scale, of.unit, "Over all queue models")
-    if family == "band":
-        return Meaning("Queue models", rest.replace("_", " ").capitalize(), 0, "", "Queue models that the band spans")
-    if family == "tape":
-        return Meaning("Tape", rest.replace("_", " ").capitalize(), 0, "", "From the validation of the dataset")
-    return Meaning("Other", name, 0, "", "")
-
-
-def format_metric(value: float | None, scale: int) -> str:
-    """Return a metric as people read it: scaled from its stored integer, thousands apart, a dash where undefined."""
-    if value is None:
-        return "\N{EN DASH}"
-    if isinstance(value, int) and scale == 0:
-        return f"{value:,}"
-    scaled = value / 10**scale
-    if scale == 8:
-        return f"{scaled:,.8f}".rstrip("0").rstrip(".")
-    return f"{scaled:,.2f}" if abs(scaled) >= 10 else f"{scaled:,.4f}"

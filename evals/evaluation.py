@@ -1,0 +1,148 @@
+"""What every kind of evaluation has in common: run its inputs, record what came of them, run them again.
+
+A kind is an :class:`Engine`: what executes inputs, and the fingerprint under which results can be compared. Which one
+executes which inputs stands in :func:`engine_of`, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from bundles.canonical import digest_of, short_id
+from bundles.descent import demote_on_failure
+from bundles.errors import InvalidInputError
+from bundles.evidence import Coverage, EngineFingerprint, Evaluation, EvaluationInputs, MetricValue, RunStatus
+from bundles.manifests import BlobRef
+
+if TYPE_CHECKING:
+    from bundles.catalog import Catalog
+    from bundles.runners import Runner
+
+Progress: TypeAlias = Callable[[str], None]
+"""Takes a line for whoever waits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """What one execution of an evaluation's inputs came to."""
+
+    status: RunStatus
+    detail: str = ""
+    result_digest: str
+    coverage: Coverage
+    metrics: Mapping[str, MetricValue]
+    outputs: Mapping[str, bytes] = field(default_factory=dict)
+    """Parquet files by name."""
+    validation: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What executes the inputs of one kind of evaluation.
+
+    ``execute`` gives whatever shows the result; ``result`` only the digest, where that can be had for less.
+    """
+
+    fingerprint: Callable[[], EngineFingerprint]
+    execute: Callable[[Catalog, EvaluationInputs, Path, Progress | None], Findings]
+    result: Callable[[Catalog, EvaluationInputs, Path], str] | None = None
+
+
+def engine_of(catalog: Catalog, inputs: EvaluationInputs) -> Engine:
+    """Return what executes some inputs.
+
+    Raises:
+        InvalidInputError: if bundles of that kind have no such evaluation.
+
+    """
+    # Each engine loads only when it runs: together they import Numba, pyarrow and wasmtime.
+    target = catalog.manifest(inputs.bundle).kind
+    match inputs.kind, target:
+        case "replay", "edge":
+            from evals.replay import REPLAY  # noqa: PLC0415
+
+            return REPLAY
+    raise InvalidInputError(
+        f"{short_id('bun', inputs.bundle)} is a bundle of kind {target}; such bundles have no {inputs.kind} evaluation."
+    )
+
+
+def record(
+    catalog: Catalog,
+    inputs: EvaluationInputs,
+    *,
+    data_root: Path,
+    runner: Runner,
+    now_ns: int,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Execute inputs and record the evaluation, signed by its runner.
+
+    The same inputs return the first record without running anything, unless ``force`` runs them again. What the policy
+    says of a bundle whose later evaluation fails is done at once.
+
+    Raises:
+        NotFoundError: if the bundle, a blob or a dataset is not in the store, or a partition not below the data root.
+        IntegrityError: if a partition's bytes are not the dataset's, or a repeated run gave another result.
+
+    """
+    bundle_id = short_id("bun", inputs.bundle)
+    known = [each for each in catalog.evaluations(bundle_id) if each.eval_id == inputs.eval_id]
+    if known and not force:
+        demote_on_failure(catalog, bundle_id, now_ns=now_ns)
+        return known[0]
+    found = engine_of(catalog, inputs).execute(catalog, inputs, data_root, progress)
+    evaluation = Evaluation(
+        inputs=inputs,
+        status=found.status,
+        status_detail=found.detail,
+        result_digest=found.result_digest,
+        coverage=found.coverage,
+        metrics=dict(found.metrics),
+        outputs={name: BlobRef(digest=digest_of(b), size_bytes=len(b)) for name, b in found.outputs.items()},
+        validation=dict(found.validation),
+    )
+    catalog.record_evaluation(evaluation, found.outputs.values(), runner=runner, now_ns=now_ns, again=bool(known))
+    demote_on_failure(catalog, bundle_id, now_ns=now_ns)
+    return evaluation
+
+
+def verify_evaluation(catalog: Catalog, eval_id: str, data_root: Path) -> tuple[bool, str, str]:
+    """Execute a recorded evaluation again; return whether the result is the same, the digest then and the digest now.
+
+    Raises:
+        InvalidInputError: if another engine made it: their results cannot be compared.
+
+    """
+    evaluation = catalog.evaluation(eval_id)
+    inputs = evaluation.inputs
+    engine = engine_of(catalog, inputs)
+    if inputs.engine != engine.fingerprint():
+        raise InvalidInputError(
+            f"{evaluation.eval_id} was made by engine {inputs.engine.digest()}, "
+            f"this one is {engine.fingerprint().digest()}. "
+            "Verify it with the release that made it."
+        )
+    if engine.result is not None:
+        now = engine.result(catalog, inputs, data_root)
+    else:
+        now = engine.execute(catalog, inputs, data_root, None).result_digest
+    return now == evaluation.result_digest, evaluation.result_digest, now
+
+
+def attest_evaluation(
+    catalog: Catalog, eval_id: str, data_root: Path, *, runner: Runner, now_ns: int
+) -> tuple[bool, str, str]:
+    """Execute a recorded evaluation again and sign what came of it, the same or not; returns as `verify_evaluation`.
+
+    Raises:
+        InvalidInputError: as `verify_evaluation`.
+
+    """
+    same, then, now = verify_evaluation(catalog, eval_id, data_root)
+    catalog.attest(catalog.evaluation(eval_id), now, runner=runner, now_ns=now_ns)
+    return same, then, now

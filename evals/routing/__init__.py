@@ -1,0 +1,1 @@
+"""How a routing policy executes parent orders: costs, sweeps, slices, curves of volume, faults."""
