@@ -64,7 +64,7 @@ class RoutingModel(Document):
     max_book_age_ns: Annotated[Int64, Field(gt=0, le=86_400_000_000_000)]
     """Venues whose book is older are left out."""
     venues: Annotated[tuple[VenueCosts, ...], Field(min_length=1, max_length=64)]
-    """In the order that breaks ties."""
+    """In any order; ties are broken by the order of the datasets."""
     prior_orders: _Count | None = None
     """V3 only: as many observed orders weigh as much as the model's own figures."""
 
@@ -172,5 +172,5 @@ def read_model(catalog: Catalog, artifact_id: str, schema: type[Model]) -> Model
         )
     except MalformedDocumentError as error:
         raise MalformedDocumentError(
-            f"{error}\nArtifacts never change: register the corrected file under another id and compile a bundle with it."
+            f"{error}\nArtifacts never change: register the corrected file under another id and compile with that."
         ) from error
