@@ -8,68 +8,33 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from bundles.assignment import AssignmentModel
 from bundles.canonical import read_document, short_id
 from bundles.errors import InvalidInputError
-from bundles.evidence import Coverage, EngineFingerprint, Evaluation, EvaluationInputs
-from bundles.manifests import AssignmentBundle
-from bundles.routing import ImpactModel, RoutingModel, read_model
+from bundles.evidence import EngineFingerprint, Evaluation, EvaluationInputs
+from evals.assigning.policy import Policy, check_venues, check_window
 from evals.engine.fingerprint import sources_digest
 from evals.evaluation import Engine, Findings, record
+from evals.market.datasets import open_dataset
+from evals.parents.parquet import content_of, read_parents
 from evals.routing.settings import FaultPlan, RoutingSettings
+from evals.statistics.looks import LOOK, look_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from bundles.catalog import Catalog
-    from bundles.evidence import Dataset
     from bundles.runners import Runner
-    from evals.assigning.rule import Reason
-    from evals.market.source import TapeSource
     from evals.parents.orders import ParentOrders
 
 ENGINE_NAME: Final = "kernel-assignment"
 ENGINE_VERSION: Final = "1"
 
 Kind = Literal["replay", "sandbox"]
-
-
-@dataclass(frozen=True)
-class Policy:
-    """An assignment bundle with everything that its artifact leads to."""
-
-    bundle: AssignmentBundle
-    model: AssignmentModel
-    routing: RoutingModel
-    impact: ImpactModel
-
-    @classmethod
-    def of(cls, catalog: Catalog, bundle: str) -> Policy:
-        """Read a policy.
-
-        Raises:
-            NotFoundError: if the bundle or an artifact is not registered.
-            InvalidInputError: if it is a bundle of another kind, or a model does not fit its schema, by name.
-
-        """
-        manifest = catalog.bundle(bundle)
-        if not isinstance(manifest, AssignmentBundle):
-            raise InvalidInputError(
-                f"{bundle} is a bundle of kind {manifest.kind}; only assignment bundles choose between edge and SOR."
-            )
-        model = read_model(catalog, manifest.artifact, AssignmentModel)
-        return cls(
-            manifest,
-            model,
-            read_model(catalog, model.routing_model, RoutingModel),
-            read_model(catalog, model.impact_model, ImpactModel),
-        )
 
 
 def engine_fingerprint() -> EngineFingerprint:
@@ -126,13 +91,15 @@ def evaluate_assignment(
     """
     policy = Policy.of(catalog, bundle)
     datasets = [catalog.dataset(name) for name in ([dataset] if isinstance(dataset, str) else dataset)]
-    _check_venues(policy, datasets)
-    orders = _parents(parents, datasets[0].symbol, str(parents) if isinstance(parents, Path) else "The parent orders")
-    _check_window(orders, datasets)
+    check_venues(policy, datasets)
+    content, name = (
+        (parents, "The parent orders") if isinstance(parents, bytes) else (content_of(parents), str(parents))
+    )
+    check_window(read_parents(content, symbol=datasets[0].symbol, name=name), datasets)
     if kind == "replay" and faults is not None:
         raise InvalidInputError("A replay injects no faults. Leave the fault plan out, or evaluate in the sandbox.")
-    _tapes(catalog, datasets, data_root)
-    content = parents.read_bytes() if isinstance(parents, Path) else parents
+    for each in datasets:
+        open_dataset(data_root, each)
     plan = {} if kind == "replay" else {"faults": (faults or FaultPlan()).as_json()}
     inputs = EvaluationInputs(
         kind=kind,
@@ -146,70 +113,8 @@ def evaluate_assignment(
         seed=seed,
         engine=engine_fingerprint(),
     )
+    inputs = look_of(catalog, inputs)
     return record(catalog, inputs, data_root=data_root, runner=runner, now_ns=now_ns, force=force, progress=progress)
-
-
-def _check_venues(policy: Policy, datasets: Sequence[Dataset]) -> None:
-    """Refuse venues without tapes and tapes without coefficients."""
-    if not datasets:
-        raise InvalidInputError("No dataset is given. Name one for each venue that the policy knows.")
-    venues = [each.venue for each in datasets]
-    for each in datasets:
-        if each.symbol != datasets[0].symbol:
-            raise InvalidInputError(
-                f"{datasets[0].dataset_id} is of {datasets[0].symbol}, {each.dataset_id} of {each.symbol}. An assignment "
-                "is evaluated on one symbol."
-            )
-        if venues.count(each.venue) > 1:
-            raise InvalidInputError(f"Two datasets are of {each.venue}. Give one dataset for each venue.")
-    model, routing = policy.model, policy.routing
-    known = [each.venue for each in routing.venues]
-    if model.edge_venue not in venues:
-        raise InvalidInputError(
-            f"The edge venue {model.edge_venue} of artifact {policy.bundle.artifact} has no tape: the datasets are of "
-            f"{', '.join(venues)}. Add a dataset of {model.edge_venue}."
-        )
-    for venue in known:
-        if venue not in venues:
-            raise InvalidInputError(
-                f"Venue {venue} of routing model {model.routing_model} has no tape: the datasets are of "
-                f"{', '.join(venues)}. Add a dataset of {venue}, or route by a model without it."
-            )
-    for venue in venues:
-        if venue not in known:
-            raise InvalidInputError(
-                f"Venue {venue} has a dataset, but no coefficients in routing model {model.routing_model}, which knows "
-                f"{', '.join(known)}. Leave the dataset out, or route by a model that has them."
-            )
-
-
-def _parents(source: bytes | Path, symbol: str, name: str) -> ParentOrders:
-    from evals.parents.parquet import read_parents  # noqa: PLC0415 -- pyarrow loads only when something is run
-
-    return read_parents(source, symbol=symbol, name=name)
-
-
-def _check_window(parents: ParentOrders, datasets: Sequence[Dataset]) -> None:
-    """Refuse parent orders that arrive when not every venue's tape holds data."""
-    begins = max(each.partitions[0].first_ns for each in datasets)
-    ends = min(each.partitions[-1].last_ns for each in datasets)
-    arrivals = parents.rows["arrival_ns"]
-    outside = (arrivals < begins) | (arrivals > ends)
-    if outside.any():
-        from evals.market.rules import utc  # noqa: PLC0415
-
-        row = int(outside.argmax())
-        raise InvalidInputError(
-            f"{int(outside.sum()):,} parent orders arrive outside the tapes, which all hold data from {utc(begins)} to "
-            f"{utc(ends)}; the first is {parents.ids[row]}, {utc(int(arrivals[row]))}. Drop them, or give datasets that "
-            "cover them."
-        )
-
-
-def _tapes(catalog: Catalog, datasets: Sequence[Dataset], data_root: Path) -> list[TapeSource]:
-    from evals.market.datasets import open_dataset  # noqa: PLC0415
-
-    return [open_dataset(data_root, each) for each in datasets]
 
 
 def _execute(
@@ -222,19 +127,23 @@ def _execute(
     policy = Policy.of(catalog, short_id("bun", inputs.bundle))
     datasets = [catalog.dataset(short_id("data", each)) for each in inputs.datasets]
     settings, faults = _settings(inputs)
-    parents = _parents(catalog.blob(str(inputs.settings["parents"])), datasets[0].symbol, "The parent orders")
+    parents = read_parents(catalog.blob(str(inputs.settings["parents"])), symbol=datasets[0].symbol)
     if progress is not None:
         progress(f"Assigning {len(parents):,} parent orders over {', '.join(each.venue for each in datasets)}")
     done = assign_and_execute(
-        policy, parents, _tapes(catalog, datasets, data_root), settings=settings, faults=faults, seed=inputs.seed
+        policy,
+        parents,
+        [open_dataset(data_root, each) for each in datasets],
+        settings=settings,
+        faults=faults,
+        seed=inputs.seed,
     )
     tape_figures = validation_metrics(*(each.validation for each in datasets))
-    look = inputs.settings.get("look", 1)
     return Findings(
         status="completed",
         result_digest=_result_digest(inputs, done.rows, done.edge.digest(), done.sor.digest()),
         coverage=done.coverage,
-        metrics=figures(parents, done.rows, done.edge, done.sor, seed=inputs.seed, look=int(str(look))) | tape_figures,
+        metrics=figures(parents, done.rows, done.edge, done.sor, seed=inputs.seed, look=_look(inputs)) | tape_figures,
         outputs={"parents": rows_as_parquet(parents, done.rows)},
         validation={name.removeprefix("tape_"): int(figure or 0) for name, figure in tape_figures.items()},
     )
@@ -246,6 +155,13 @@ def _settings(inputs: EvaluationInputs) -> tuple[RoutingSettings, FaultPlan | No
     if inputs.kind == "replay":
         return settings, None
     return settings, read_document(FaultPlan, faults if isinstance(faults, dict) else {}, "The fault plan")
+
+
+def _look(inputs: EvaluationInputs) -> int:
+    look = inputs.settings.get(LOOK, 1)
+    if not isinstance(look, int):
+        raise InvalidInputError(f"The setting {LOOK!r} is {look!r}, not the number of a look. Evaluate it anew.")
+    return look
 
 
 def _result_digest(inputs: EvaluationInputs, rows: NDArray[np.void], *runs: str) -> str:

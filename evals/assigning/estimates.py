@@ -32,7 +32,7 @@ class Level:
     fee_ppm: int
 
     def unit_1e15(self, side: int) -> int:
-        """What a unit costs there, fee included; the smaller the better."""
+        """Return what a unit costs there, fee included; the smaller the better."""
         return side * self.px_1e9 * MILLION + self.px_1e9 * self.fee_ppm
 
 
@@ -58,7 +58,9 @@ def situations(
     live = np.stack([each.live(parents, model.max_venue_age_ns) for each in seen])
     home = venues.index(model.edge_venue)
     found = []
-    for row, order in enumerate(zip(*(parents.rows[n].tolist() for n in ("side", "qty_1e8", "limit_px_1e9")), strict=True)):
+    for row, order in enumerate(
+        zip(*(parents.rows[n].tolist() for n in ("side", "qty_1e8", "limit_px_1e9")), strict=True)
+    ):
         side, qty, limit = order
         up = [at for at in range(len(seen)) if live[at, row]]
         if not up:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bundles.assignment import AssignmentModel
 from bundles.errors import InvalidInputError
 from bundles.evidence import Coverage
-from bundles.manifests import AssignmentBundle
-from bundles.routing import ImpactModel, RoutingModel
 from evals.assigning.estimates import situations
 from evals.assigning.outcome import assigned
-from evals.assigning.rule import Reason, Situation, Thresholds, decide
+from evals.assigning.policy import Policy
+from evals.assigning.rule import Situation, Thresholds, decide
 from evals.market.source import TapeSource
 from evals.parents.arrivals import Seen, seen_at_arrival
 from evals.parents.orders import ParentOrders
@@ -25,26 +22,6 @@ from evals.routing.settings import FaultPlan, RoutingSettings
 
 _LARGEST_1E9 = 2**62
 """Notionals beyond this (4.6 thousand million of money) leave no room for sums."""
-
-
-class PolicyLike(Protocol):
-    """An assignment bundle with its models."""
-
-    @property
-    def bundle(self) -> AssignmentBundle:
-        """The thresholds."""
-
-    @property
-    def model(self) -> AssignmentModel:
-        """The two routes."""
-
-    @property
-    def routing(self) -> RoutingModel:
-        """How the SOR route chooses venues."""
-
-    @property
-    def impact(self) -> ImpactModel:
-        """What both routes are charged for moving the market."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +36,7 @@ class Assigned:
 
 
 def assign_and_execute(
-    policy: PolicyLike,
+    policy: Policy,
     parents: ParentOrders,
     tapes: Sequence[TapeSource],
     *,
@@ -98,7 +75,7 @@ def assign_and_execute(
     return Assigned(assigned(parents, known, reasons, edge, sor), edge, sor, coverage)
 
 
-def decidable(policy: PolicyLike, parents: ParentOrders, seen: Sequence[Seen]) -> list[Situation]:
+def decidable(policy: Policy, parents: ParentOrders, seen: Sequence[Seen]) -> list[Situation]:
     """Return what is known of each parent order; InvalidInputError for one too large."""
     told = {each.venue: each.taker_fee_ppm for each in policy.routing.venues}
     fees: dict[str, int] = {}
@@ -109,14 +86,14 @@ def decidable(policy: PolicyLike, parents: ParentOrders, seen: Sequence[Seen]) -
     for parent_id, situation in zip(parents.ids, known, strict=True):
         if situation.notional_1e9 >= _LARGEST_1E9:
             raise InvalidInputError(
-                f"Parent order {parent_id} is worth {situation.notional_1e9 // 10**9:,}, too much to be told in 64 bits. "
+                f"Parent order {parent_id} is worth {situation.notional_1e9 // 10**9:,}, too much for 64 bits. "
                 "Correct its quantity."
             )
     return known
 
 
 def _edge_route(
-    policy: PolicyLike,
+    policy: Policy,
     parents: ParentOrders,
     tapes: Sequence[TapeSource],
     settings: RoutingSettings,

@@ -17,9 +17,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bundles.errors import InvalidInputError, NotFoundError
+from bundles.errors import InvalidInputError
 from evals.parents.fields import IDS, NUMBERS, SYMBOL, Column
 from evals.parents.orders import PARENT, ParentOrders
+from evals.parents.parquet import content_of
 from evals.parents.rules import check_parents, is_id
 
 IMPORTER: Final = "sequence data parents import"
@@ -48,14 +49,8 @@ def import_parents(
         InvalidInputError: naming line (CSV, from 1 with the header) or row (parquet, from 1) and column.
 
     """
-    if isinstance(source, bytes):
-        content, where = source, name or "The table of parent orders"
-    else:
-        where = str(source)
-        try:
-            content = source.read_bytes()
-        except OSError as error:
-            raise NotFoundError(f"{source} cannot be read ({error.strerror}). Check the path.") from error
+    content = source if isinstance(source, bytes) else content_of(source)
+    where = name or ("The table of parent orders" if isinstance(source, bytes) else str(source))
     if content.startswith(_PARQUET):
         header, rows = _parquet(content, where)
         return _Table(where, "row", header, ignore).read(rows, symbol)

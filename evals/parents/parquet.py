@@ -79,7 +79,8 @@ def read_parents(source: bytes | Path, *, symbol: str | None = None, name: str |
             another, or a row breaks a rule of `evals.parents.rules`.
 
     """
-    content, where = (source, name or "The file of parent orders") if isinstance(source, bytes) else _file(source)
+    content = source if isinstance(source, bytes) else content_of(source)
+    where = name or ("The file of parent orders" if isinstance(source, bytes) else str(source))
     try:
         table: pa.Table = pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -99,9 +100,10 @@ def read_parents(source: bytes | Path, *, symbol: str | None = None, name: str |
     return parents
 
 
-def _file(path: Path) -> tuple[bytes, str]:
+def content_of(path: Path) -> bytes:
+    """Return the bytes of a file; NotFoundError if it cannot be read."""
     try:
-        return path.read_bytes(), str(path)
+        return path.read_bytes()
     except OSError as error:
         raise NotFoundError(
             f"{path} cannot be read ({error.strerror}). Check the path of the parent orders."

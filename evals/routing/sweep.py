@@ -80,7 +80,7 @@ def sweep(offers: Offers, side: int, mid_1e9: int, qty_1e8: int, limit_1e9: int)
         drop, least = -1, 0
         for venue in range(len(offers.levels)):
             allocated = offers.allocated_1e8[venue]
-            if 0 < allocated and _below_minimum(offers, venue) and (drop < 0 or allocated <= least):
+            if allocated > 0 and _below_minimum(offers, venue) and (drop < 0 or allocated <= least):
                 drop, least = venue, allocated
         if drop < 0:
             return qty_1e8 - left
