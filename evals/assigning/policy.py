@@ -11,8 +11,8 @@ from bundles.errors import InvalidInputError
 from bundles.evidence import Dataset
 from bundles.manifests import AssignmentBundle
 from bundles.routing import ImpactModel, RoutingModel, read_model
-from evals.market.rules import utc
 from evals.parents.orders import ParentOrders
+from evals.parents.report import refusals
 
 if TYPE_CHECKING:
     from bundles.catalog import Catalog
@@ -85,15 +85,9 @@ def check_venues(policy: Policy, datasets: Sequence[Dataset]) -> None:
 
 
 def check_window(parents: ParentOrders, datasets: Sequence[Dataset]) -> None:
-    """Refuse parent orders that arrive when not every venue's tape holds data."""
-    begins = max(each.partitions[0].first_ns for each in datasets)
-    ends = min(each.partitions[-1].last_ns for each in datasets)
-    arrivals = parents.rows["arrival_ns"]
-    outside = (arrivals < begins) | (arrivals > ends)
-    if outside.any():
-        row = int(outside.argmax())
-        raise InvalidInputError(
-            f"{int(outside.sum()):,} parent orders arrive outside the tapes, which all hold data from {utc(begins)} to "
-            f"{utc(ends)}; the first is {parents.ids[row]}, {utc(int(arrivals[row]))}. Drop them, or give datasets "
-            "that cover them."
-        )
+    """Refuse parent orders that arrive before the tapes begin, or end after they do."""
+    begins_ns = min(each.partitions[0].first_ns for each in datasets)
+    ends_ns = max(each.partitions[-1].last_ns for each in datasets)
+    reasons = refusals(parents, begins_ns, ends_ns)
+    if reasons:
+        raise InvalidInputError(" ".join(reasons))

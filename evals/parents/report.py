@@ -1,7 +1,7 @@
 """The report on parent orders against the tapes that they are to be executed on.
 
-Refused are orders that arrive outside the tapes: nothing can be said of them. Everything else is counted. It is the
-same kind of report as a tape's, so that it reads and prints alike.
+Refused are orders that arrive or end outside the tapes' time: nothing can be said of them. Everything else is counted.
+It is the same kind of report as a tape's, so that it reads and prints alike.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LONG_RUN: Final = 20
 """So many orders of one side in a row are a long run."""
 
 _NOTES: Final = {
-    "ending_after_tape": "work beyond the end of a tape: their last slices see nothing",
+    "missing_venue": "arrive when the tape of some venue does not hold data, so that the venue is not live",
     "without_book": "arrive when no venue shows both sides",
     "off_lot": "are no whole number of lots on any of the venues",
     "below_minimum": "are below the smallest quantity or notional of every venue",
@@ -51,9 +51,10 @@ def validate_parents(parents: ParentOrders, tapes: Sequence[TapeSource]) -> Vali
     """
     check_symbols(parents, tapes)
     seen = [seen_at_arrival(parents, tape) for tape in tapes]
-    begins_ns, ends_ns = max(each.first_ns for each in seen), min(each.last_ns for each in seen)
+    begins_ns, ends_ns = min(each.first_ns for each in seen), max(each.last_ns for each in seen)
     arrivals = parents.rows["arrival_ns"]
-    outside = (arrivals < begins_ns) | (arrivals > ends_ns)
+    outside, late = outside_of(parents, begins_ns, ends_ns)
+    missing = np.any([(arrivals < each.first_ns) | (arrivals > each.last_ns) for each in seen], axis=0)
     sides = parents.rows["side"]
     summary = {
         "parents": len(parents),
@@ -61,14 +62,15 @@ def validate_parents(parents: ParentOrders, tapes: Sequence[TapeSource]) -> Vali
         "sells": int((sides < 0).sum()),
         "venues": len(seen),
         "outside_tape": int(outside.sum()),
-        "ending_after_tape": int((~outside & (arrivals + parents.rows["horizon_ns"] > ends_ns)).sum()),
+        "ending_after_tape": int(late.sum()),
+        "missing_venue": int((missing & ~outside).sum()),
         **_against_books(parents, seen),
         **_overlapping(arrivals, arrivals + parents.rows["horizon_ns"]),
         "same_arrival": int((arrivals[1:] == arrivals[:-1]).sum()),
         **_side_runs(sides),
     }
     problems = [f"{summary[name]:,} {name}: {note}." for name, note in _NOTES.items() if summary[name]]
-    return ValidationReport(summary=summary, problems=problems, refuse=_refusals(parents, outside, begins_ns, ends_ns))
+    return ValidationReport(summary=summary, problems=problems, refuse=refusals(parents, begins_ns, ends_ns))
 
 
 def check_symbols(parents: ParentOrders, tapes: Sequence[TapeSource]) -> None:
@@ -94,15 +96,29 @@ def check_symbols(parents: ParentOrders, tapes: Sequence[TapeSource]) -> None:
             raise InvalidInputError(f"Two tapes are of {instrument.venue}. Give one dataset for each venue.")
 
 
-def _refusals(parents: ParentOrders, outside: NDArray[np.bool_], begins_ns: int, ends_ns: int) -> list[str]:
-    if not outside.any():
-        return []
-    first = int(np.argmax(outside))
-    return [
-        f"{int(outside.sum()):,} parent orders arrive outside the tapes, which all hold data from {utc(begins_ns)} to "
-        f"{utc(ends_ns)}; the first is {parents.ids[first]}, {utc(int(parents.rows['arrival_ns'][first]))}. "
-        "Drop them, or give tapes that cover them."
-    ]
+def outside_of(parents: ParentOrders, begins_ns: int, ends_ns: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Tell which orders arrive outside a span of time, and which arrive within it and end after it."""
+    arrivals = parents.rows["arrival_ns"]
+    outside = (arrivals < begins_ns) | (arrivals > ends_ns)
+    return outside, ~outside & (arrivals + parents.rows["horizon_ns"] > ends_ns)
+
+
+def refusals(parents: ParentOrders, begins_ns: int, ends_ns: int) -> list[str]:
+    """Say why orders cannot be executed over tapes of a span of time, each reason with the first such order."""
+    reasons = []
+    for which, what in zip(
+        outside_of(parents, begins_ns, ends_ns),
+        ("arrive outside the tapes", "work beyond the end of the tapes"),
+        strict=True,
+    ):
+        if which.any():
+            first = int(np.argmax(which))
+            reasons.append(
+                f"{int(which.sum()):,} parent orders {what}, which hold data from {utc(begins_ns)} to {utc(ends_ns)}; "
+                f"the first is {parents.ids[first]}, {utc(int(parents.rows['arrival_ns'][first]))} for "
+                f"{int(parents.rows['horizon_ns'][first]) / 1e9:g} s. Drop them, or give tapes that cover them."
+            )
+    return reasons
 
 
 def _against_books(parents: ParentOrders, seen: Sequence[Seen]) -> dict[str, int]:

@@ -17,4 +17,4 @@ def kernel(function: _Function) -> _Function:
     compiled: Any = engine_kernel(function)
     cache_file = compiled._cache._cache_file  # noqa: SLF001 -- Numba has no public way to widen the stamp
     cache_file._source_stamp = (cache_file._source_stamp, _SOURCES)  # noqa: SLF001
-    return compiled  # type: ignore[no-any-return]
+    return compiled

@@ -54,8 +54,9 @@ class Offers(NamedTuple):
 
 def no_offers(venues: int) -> Offers:
     """Return room for the offers of so many venues."""
-    whole, single = (lambda: np.zeros((venues, DEPTH), np.int64)), (lambda: np.zeros(venues, np.int64))
-    return Offers(whole(), whole(), *(single() for _ in range(9)), whole(), *(single() for _ in range(5)))
+    whole = {"px_1e9", "left_1e8", "took_1e8"}
+    shapes = {name: (venues, DEPTH) if name in whole else (venues,) for name in Offers._fields}
+    return Offers(**{name: np.zeros(shape, np.int64) for name, shape in shapes.items()})
 
 
 @kernel

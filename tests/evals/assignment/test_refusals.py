@@ -23,8 +23,8 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("evals.assigning.execution.assign_and_execute", run)
 
 
-def one_order(arrival_s: int, symbol: str = "BTC-USD") -> bytes:
-    row = (arrival_s * 10**9, 10**8, 0, 0, 0, 1, 1)
+def one_order(arrival_s: int, symbol: str = "BTC-USD", horizon_s: int = 0) -> bytes:
+    row = (arrival_s * 10**9, 10**8, 0, horizon_s * 10**9, 0, 1, 1)
     return write_parents(ParentOrders(symbol, ("p-1",), np.array([row], PARENT)), importer="test")
 
 
@@ -64,6 +64,11 @@ def test_orders_outside_the_tapes(example: Desk) -> None:
             "1 parent orders arrive outside the tapes.*first is p-1",
             parents=one_order(arrival_s),
         )
+
+
+def test_orders_that_end_after_the_tapes(example: Desk) -> None:
+    late = one_order(15, horizon_s=6)
+    refused(example, example.policy(), "1 parent orders work beyond the end of the tapes.*first is p-1", parents=late)
 
 
 def test_orders_of_another_symbol(example: Desk) -> None:

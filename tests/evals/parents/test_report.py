@@ -84,6 +84,7 @@ def counts(parents: ParentOrders, *tapes: Tape) -> dict[str, int]:
     [
         ("outside_tape", parents_at([9 * S, 10 * S, 30 * S, 30 * S + 1]), 2),
         ("ending_after_tape", parents_at([25 * S, 25 * S + 1], horizon=5 * S), 1),
+        ("ending_after_tape", parents_at([31 * S], horizon=5 * S), 0),
         ("without_book", parents_at([9 * S, 10 * S]), 1),
         ("off_lot", parents_at([10 * S, 11 * S], qty=10**7 + 1), 2),
         ("below_minimum", parents_at([10 * S], qty=10**7), 1),
@@ -107,15 +108,18 @@ def counts(parents: ParentOrders, *tapes: Tape) -> dict[str, int]:
 def test_each_oddity_is_counted(name: str, parents: ParentOrders, count: int) -> None:
     report = validate_parents(parents, [tiny(*BOOK, min_qty_1e8=2 * 10**7)])
     assert report.summary[name] == count
-    assert bool(report.refuse) == bool(report.summary["outside_tape"])
+    assert len(report.refuse) == sum(bool(report.summary[each]) for each in ("outside_tape", "ending_after_tape"))
 
 
-def test_what_lies_outside_one_of_the_tapes_is_refused_by_its_id() -> None:
+def test_what_lies_outside_the_tapes_is_refused_by_its_id() -> None:
     short = tiny((12, BID, 100, 1), (20, ASK, 102, 1), venue="two")
-    report = validate_parents(parents_at([11 * S, 15 * S, 25 * S]), [tiny(*BOOK), short])
-    assert report.summary["outside_tape"] == 2
-    assert report.refuse[0].startswith("2 parent orders arrive outside the tapes")
-    assert "the first is p00000, 1970-01-01T00:00:11" in report.refuse[0]
+    report = validate_parents(parents_at([9 * S, 11 * S, 15 * S, 25 * S, 29 * S], horizon=2 * S), [tiny(*BOOK), short])
+    found = {name: report.summary[name] for name in ("outside_tape", "ending_after_tape", "missing_venue")}
+    assert found == {"outside_tape": 1, "ending_after_tape": 1, "missing_venue": 3}
+    assert report.refuse[0].startswith("1 parent orders arrive outside the tapes")
+    assert "the first is p00000, 1970-01-01T00:00:09.000000000Z for 2 s" in report.refuse[0]
+    assert report.refuse[1].startswith("1 parent orders work beyond the end of the tapes")
+    assert "the first is p00004, 1970-01-01T00:00:29" in report.refuse[1]
 
 
 def test_depth_is_that_of_all_venues_and_a_cleared_book_has_none() -> None:
