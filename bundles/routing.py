@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Self, Typ
 
 from pydantic import Field, model_validator
 
+from bundles.assignment import AssignmentModel
 from bundles.canonical import Document, Int64, Part, read_document
 from bundles.errors import InvalidInputError, MalformedDocumentError
-from bundles.manifests import ArtifactId, Name, SlicingPolicy
+from bundles.manifests import Name
 
 if TYPE_CHECKING:
     from bundles.catalog import Catalog
@@ -131,20 +132,6 @@ class ImpactModel(Document):
                 if form != self.form and there:
                     raise ValueError(f"{name}: {self.form} has no such parameter; remove it")
         return self
-
-
-class AssignmentModel(Document):
-    """What an assignment policy sends where: to one venue's edge, or to smart order routing."""
-
-    FILE: ClassVar[str] = "assignment-model.json"
-
-    kind: Literal["assignment-model"] = "assignment-model"
-    schema_version: Literal[1] = 1
-    edge_venue: Name
-    edge_latency_ns: _Duration
-    routing_model: ArtifactId
-    impact_model: ArtifactId
-    slicing_policy: SlicingPolicy
 
 
 Model = TypeVar("Model", RoutingModel, ImpactModel, AssignmentModel)
