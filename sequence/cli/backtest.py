@@ -78,7 +78,9 @@ def backtest(
     if bundle_id is None and (force or report):
         raise click.UsageError("--force and --report need --bundle: a trial is not recorded.")
     check_report_path(report)
-    settings, trace = replay_settings(capital=capital, **models)
+    from evals.engine.settings import ReplaySettings
+
+    settings, trace = replay_settings(ReplaySettings, capital=capital, **models)
     if dataset_ids:
         datasets = [session.catalog.dataset(each) for each in dataset_ids]
     else:

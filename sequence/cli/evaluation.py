@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bundles.times import in_utc
+from sequence.cli import evaluate
 from sequence.cli.ids import BUNDLE, EVALUATION
 from sequence.cli.layout import columns, wrapped
 from sequence.cli.session import Group, Session, pass_session
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def evaluation() -> None:
-    """Look at evaluations: what was measured, on which data, under which engine."""
+    """Judge bundles, and look at evaluations: what was measured, on which data, under which engine."""
+
+
+for _command in (evaluate.live_review, evaluate.replay, evaluate.sandbox, evaluate.shadow):
+    evaluation.add_command(_command)
 
 
 @evaluation.command("list")

@@ -1,0 +1,36 @@
+"""How every evaluation flow ends: the verdict derived afresh, its checklist and figures shown in the Prefect UI."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from bundles.catalog import Catalog
+from bundles.evidence import Evaluation
+from flows.outcome import completed
+from tasks.evaluate import judge_evaluation
+from tasks.publish import artifact_key, checklist, publish_figures, publish_markdown, publish_metrics
+
+
+class Judged(BaseModel):
+    """What an evaluation came to."""
+
+    eval_id: str
+    bundle: str
+    verdict: str
+    unmet: tuple[str, ...]
+
+
+def judged(evaluation: Evaluation, *, store: str) -> Judged:
+    """Judge an evaluation by the policy in force, show it, and end the flow with the verdict."""
+    gate = judge_evaluation(evaluation, store=store)
+    publish_figures(evaluation, store=store)
+    publish_metrics(evaluation)
+    publish_markdown(
+        f"## {evaluation.eval_id}: {gate.verdict}\n\n{checklist(gate.checks)}\n\nResult `{evaluation.result_digest}`",
+        key=artifact_key("gate", evaluation.eval_id),
+        description=f"Gate of {evaluation.eval_id}: {gate.verdict}",
+    )
+    unmet = tuple(check.text for check in gate.checks if check.ok is not True and not check.dry_run)
+    bundle = Catalog.bundle_of(evaluation)
+    outcome = Judged(eval_id=evaluation.eval_id, bundle=bundle, verdict=gate.verdict, unmet=unmet)
+    return completed(outcome, f"{evaluation.eval_id}: {gate.verdict}")
