@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SHADOW", "ShadowSettings", "engine_fingerprint", "evaluate_shadow", "evaluate_shadow_live"]
 
-_LOOKED_UP: Final = ("look", "trials", "trial_sharpe_variance")
-"""Settings that follow from what the store held when the evaluation was asked for."""
-
 
 def engine_fingerprint() -> EngineFingerprint:
     """Return what executes a shadow evaluation here: results are comparable only under the same fingerprint."""
@@ -154,7 +151,8 @@ def _inputs(
     fault: str = "",
 ) -> EvaluationInputs:
     """Return the inputs; those of the record, if the same was evaluated before, when the store held less."""
-    from evals.statistics.looks import look_of, trials_of  # noqa: PLC0415
+    from evals.statistics.looks import look_of  # noqa: PLC0415
+    from evals.statistics.trials import trials_of  # noqa: PLC0415
 
     inputs = EvaluationInputs(
         kind="shadow",
@@ -164,19 +162,11 @@ def _inputs(
         seed=seed,
         engine=engine_fingerprint(),
     )
-    for known in catalog.evaluations(manifest.bundle_id):
-        if _asked(known.inputs) == inputs:
-            return known.inputs
-    trials = trials_of(catalog, manifest.bundle_id)
-    counted = {"trials": trials.count, "trial_sharpe_variance": trials.sharpe_variance}
-    looked: EvaluationInputs = look_of(catalog, inputs)
+    looked = look_of(catalog, inputs)
+    if "trials" in looked.settings:
+        return looked
+    counted = trials_of(catalog, manifest.bundle_id).settings()
     return looked.model_copy(update={"settings": looked.settings | counted})
-
-
-def _asked(inputs: EvaluationInputs) -> EvaluationInputs:
-    """Return inputs as they were asked for."""
-    asked = {name: value for name, value in inputs.settings.items() if name not in _LOOKED_UP}
-    return inputs.model_copy(update={"settings": asked})
 
 
 def _execute(

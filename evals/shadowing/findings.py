@@ -124,6 +124,8 @@ def _incumbent_metrics(incumbent: ReplayResult | None) -> dict[str, MetricValue]
 
 def _compared_metrics(comparison: Comparison, settings: RecordedSettings, seed: int) -> dict[str, MetricValue]:
     from evals.statistics.paired import compare_paired  # noqa: PLC0415
+    from evals.statistics.sharpe import sharpe_metrics  # noqa: PLC0415
+    from evals.statistics.trials import Trials  # noqa: PLC0415
 
     rows = comparison.differences.load()
     differences = np.asarray(rows["candidate_1e9"] - rows["incumbent_1e9"], np.int64)
@@ -134,5 +136,9 @@ def _compared_metrics(comparison: Comparison, settings: RecordedSettings, seed: 
         "compared_intervals": len(differences),
         "action_agreement": comparison.action_agreement,
         "inventory_overlap": comparison.inventory_overlap,
-        "trials": settings.trials,
+        **sharpe_metrics(
+            np.asarray(rows["candidate_1e9"], np.int64),
+            interval_ns=settings.equity_interval_ns,
+            trials=Trials.of_settings(settings.as_json()),
+        ),
     }

@@ -107,15 +107,17 @@ class FollowedTape:
             yield chunk
 
     def dataset(self) -> Dataset | None:
-        """Return what was consumed as a dataset; None if that is nothing.
+        """Return what was consumed as a dataset; None if that is nothing, or no tape because data are missing.
 
         Raises:
-            TapeError: if validation refuses the tape.
+            TapeError: if validation refuses the tape, although it is whole.
 
         """
         if not self._partitions:
             return None
         report = self._validator.report(self.info)
+        if self.fault and report.refuse:
+            return None
         report.raise_if_refused(f"{self._venue} {self._symbol} in {self._root}")
         return Dataset(
             venue=self._venue,

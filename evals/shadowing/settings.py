@@ -33,8 +33,7 @@ class RecordedSettings(ShadowSettings):
     look: Annotated[int, Field(ge=1)] = 1
     """Which shadow evaluation of the candidate this is, counted from 1."""
     trials: Annotated[int, Field(ge=1)] = 1
-    """How many bundles of the same lineage have been evaluated, this one included."""
-    trial_sharpe_variance: float | None = None
-    """The variance of their Sharpe ratios; None where fewer than two have one."""
+    sharpe_variance: str | None = None
+    """The trials that the candidate was one of by then, see `evals.statistics.trials`."""
     fault: str = ""
     """Why a feed that was followed ended before its time; empty if it did not."""
