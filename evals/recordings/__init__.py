@@ -1,1 +1,1 @@
-"""What a deployment leaves behind: its actions, fills and events, recorded row by row, and how far they are complete."""
+"""What a deployment leaves behind: actions, fills and events, recorded row by row, and how far they are complete."""

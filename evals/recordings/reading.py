@@ -7,7 +7,7 @@ what is said of a row in two places must agree. What is malformed is refused her
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,23 +145,17 @@ def _damage_named(name: str) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
-        raise InvalidInputError(
-            f"{name} is not a sound parquet file: {str(error).splitlines()[0] if str(error) else type(error).__name__}. "
-            "Copy it again from the edge."
-        ) from error
+        why = (str(error) or type(error).__name__).splitlines()[0]
+        raise InvalidInputError(f"{name} is not a sound parquet file: {why}. Copy it again from the edge.") from error
 
 
 def _table(content: bytes, stream: str, part: PartFile) -> pa.Table:
     name, schema = part.name, SCHEMAS[stream]
     with _damage_named(name):
-        # Text is read as codes into its dictionary: a small file may repeat a long text in millions of rows.
-        file = pq.ParquetFile(
-            pa.BufferReader(content), page_checksum_verification=True, read_dictionary=["detail"], pre_buffer=False
-        )
+        file = _opened(content)
         found, metadata = file.schema_arrow, file.metadata
         unpacked = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
-    expected = pa.schema([f.with_type(pa.dictionary(pa.int32(), pa.string())) if f.name == "detail" else f for f in schema])
-    if not found.equals(expected, check_metadata=False):
+    if not found.equals(schema, check_metadata=False):
         raise InvalidInputError(
             f"{name} has the columns {_columns(found)}. The stream {stream} has {_columns(schema)}, none of them null."
         )
@@ -170,6 +164,8 @@ def _table(content: bytes, stream: str, part: PartFile) -> pa.Table:
     if unpacked > _LARGEST_UNPACKED_BYTES:
         raise InvalidInputError(f"{name} unpacks to {unpacked:,} bytes. Rotate recordings before they are so large.")
     with _damage_named(name):
+        # Text is read as codes into its dictionary: a small file may repeat a long text in millions of rows.
+        file = _opened(content, [each.name for each in schema if each.type == pa.string()])
         table = file.read(use_threads=False)
         table.validate(full=True)
     if table.num_rows != part.rows or any(column.null_count for column in table.columns):
@@ -180,6 +176,12 @@ def _table(content: bytes, stream: str, part: PartFile) -> pa.Table:
             f"{name} holds the rows {seq[0]} to {seq[-1]}, {DOCUMENT_NAME} says {part.first_seq} to {part.last_seq}."
         )
     return table
+
+
+def _opened(content: bytes, texts: Sequence[str] = ()) -> pq.ParquetFile:
+    return pq.ParquetFile(
+        pa.BufferReader(content), page_checksum_verification=True, pre_buffer=False, read_dictionary=list(texts)
+    )
 
 
 def _columns(schema: pa.Schema) -> str:
@@ -219,7 +221,8 @@ def _check_order(name: str, stream: Stream, rows: Rows) -> None:
     _refuse(name, rows[1:], seq[1:] <= seq[:-1], "seq does not grow. Every row has the number after the last one's")
     if len(rows) and (seq[0] < stream.first_seq or seq[-1] > stream.last_seq):
         raise InvalidInputError(
-            f"{name} holds the rows {seq[0]} to {seq[-1]}, {DOCUMENT_NAME} says {stream.first_seq} to {stream.last_seq}."
+            f"{name} holds the rows {seq[0]} to {seq[-1]}, {DOCUMENT_NAME} says {stream.first_seq} to "
+            f"{stream.last_seq}."
         )
     _refuse(name, rows, (at_ns <= 0) | (at_ns >= _LARGEST), "at_ns is no time in ns since 1970")
     if name not in {"fills", "children"}:  # a venue may report a fill late
