@@ -58,7 +58,7 @@ class Realised:
     """Time with an order on both sides, as far as actions and fills show."""
 
 
-def realised(recording: Recording, tape: TapeSource, interval_ns: int) -> Realised:
+def realised(recording: Recording, document: EdgeRecording, tape: TapeSource, interval_ns: int) -> Realised:
     """Return what a recording shows, marked to the mids of the tape of its window.
 
     Equity begins at 0 with the window: it is what was earned since, on the position held at its start too.
@@ -67,8 +67,6 @@ def realised(recording: Recording, tape: TapeSource, interval_ns: int) -> Realis
         InvalidInputError: if the account leaves 64 bits.
 
     """
-    document = recording.document
-    assert isinstance(document, EdgeRecording)  # noqa: S101 -- only algos have an account
     instrument = tape.info.instrument
     first_ns, last_ns, rows, packets = span_of(tape)
     recorded = recording.rows["fills"]
