@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from bundles.canonical import digest_of
 from bundles.catalog import Catalog
 from bundles.compile import compile_edge
 from bundles.mm_types import MmConfig, MmRiskLimits
@@ -21,7 +25,7 @@ from evals.market.source import TapeSource
 from evals.market.synthetic import synthetic_tape
 from evals.market.tape import Tape, write_tape
 from evals.recordings import schema
-from evals.recordings.writing import Recorder
+from evals.recordings.writing import Recorder, encoded
 from evals.replay import ReplayResult, run_replay
 from evals.wasm import inspect_module
 
@@ -31,6 +35,19 @@ NOW_NS = 1_700_000_000_000_000_000
 CAPITAL_1E9 = 100_000 * 10**9
 SETTINGS = ReplaySettings(queue_band=False)
 DURATION_S = 120
+
+Streams: TypeAlias = dict[str, dict[str, Any]]
+"""Columns of each stream of a recording, without ``seq``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Market:
+    """A tape below a data root, and the replay that recordings are made of."""
+
+    root: Path
+    tape: Tape
+    wasm: bytes
+    twin: ReplayResult
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +67,7 @@ class Deployed:
         return self.catalog.bundle(self.bundle).digest()
 
 
-def columns_of(result: ReplayResult, tape: TapeSource) -> dict[str, dict[str, np.ndarray[Any, Any]]]:
+def columns_of(result: ReplayResult, tape: TapeSource) -> Streams:
     """Return the streams of a recording that shows what a replay did, heartbeats included, without ``seq``."""
     sent = result.orders
     fills = result.fills
@@ -71,8 +88,29 @@ def columns_of(result: ReplayResult, tape: TapeSource) -> dict[str, dict[str, np
     }
 
 
-def write(folder: Path, streams: Mapping[str, Mapping[str, Any]], bundle: str, **header: Any) -> Path:
-    """Write a recording; ``header`` overrides what it says of the deployment."""
+def with_event(streams: Streams, second: int, kind: int, detail: str = "") -> Streams:
+    """Return the streams with one more event, half a second after one of the heartbeats."""
+    events = streams["events"]
+    at = int(np.searchsorted(events["at_ns"], events["at_ns"][0] + second * 10**9 + 5 * 10**8))
+    row = {"at_ns": int(events["at_ns"][0]) + second * 10**9 + 5 * 10**8, "kind": kind, "value": 0, "detail": detail}
+    return {**streams, "events": {name: np.insert(values, at, row[name]) for name, values in events.items()}}
+
+
+def without(columns: Mapping[str, Any], rows: int | slice) -> dict[str, Any]:
+    """Return a stream that never had some rows."""
+    return {name: np.delete(values, rows) for name, values in columns.items()}
+
+
+def write(
+    folder: Path,
+    streams: Mapping[str, Mapping[str, Any]],
+    bundle: str,
+    *,
+    holes: Mapping[str, str] | None = None,
+    rotations: int = 1,
+    **header: Any,
+) -> Path:
+    """Write a recording; ``header`` overrides what it says of the deployment, ``holes`` lose rows of a stream."""
     facts: dict[str, Any] = {
         "deployment": "dep_test",
         "bundle": bundle,
@@ -83,33 +121,63 @@ def write(folder: Path, streams: Mapping[str, Mapping[str, Any]], bundle: str, *
         "start_cash_1e9": 0,
     }
     recorder = Recorder.edge(folder, **facts | header)
-    for name, columns in streams.items():
-        recorder.extend(name, columns)  # type: ignore[arg-type]
+    for turn in range(rotations):
+        for name, columns in streams.items():
+            rows = len(columns["at_ns"])
+            cut = slice(rows * turn // rotations, rows * (turn + 1) // rotations)
+            recorder.extend(name, {column: values[cut] for column, values in columns.items()})  # type: ignore[arg-type]
+        recorder.rotate()
     recorder.close()
+    for name, where in (holes or {}).items():
+        lose_a_row(folder, name, where)
     return folder
 
 
+def lose_a_row(folder: Path, stream: str, where: str) -> None:
+    """Take the first, a middle or the last row out of a stream's only file, as if it had never been written."""
+    document = json.loads((folder / "recording.json").read_bytes())
+    part = document["streams"][stream]["parts"][0]
+    table = pq.read_table(folder / part["name"])
+    lost = {"first": 0, "middle": table.num_rows // 2, "last": table.num_rows - 1}[where]
+    kept = pa.concat_tables([table.slice(0, lost), table.slice(lost + 1)]).combine_chunks()
+    content = encoded(stream, kept)
+    (folder / part["name"]).write_bytes(content)
+    part |= {"digest": digest_of(content), "size_bytes": len(content), "rows": kept.num_rows}
+    part |= {"first_seq": str(kept["seq"][0].as_py()), "last_seq": str(kept["seq"][-1].as_py())}
+    (folder / "recording.json").write_text(json.dumps(document))
+
+
 @pytest.fixture(scope="session")
-def deployed(tmp_path_factory: pytest.TempPathFactory, compiled_algo: Callable[[str], bytes]) -> Deployed:
-    """Return a bundle of the maker, deployed on a synthetic market."""
-    root = tmp_path_factory.mktemp("live")
+def market(tmp_path_factory: pytest.TempPathFactory, compiled_algo: Callable[[str], bytes]) -> Market:
+    """Return a synthetic market and what the maker does on it."""
+    root = tmp_path_factory.mktemp("market")
     tape = synthetic_tape(7, duration_s=DURATION_S)
-    write_tape(root / "data", tape)
-    catalog = Catalog(open_store((root / "store").as_uri()))
-    catalog.register_artifact("art_research", {"notes.md": b"why"})
+    write_tape(root, tape)
     wasm = compiled_algo("maker")
-    manifest = compile_edge(
-        wasm, sdk_abi=inspect_module(wasm).abi, artifact="art_research", risk_limits=RISK, config=CONFIG
-    )
-    bundle = catalog.register_bundle(manifest, author="quant", blobs=[wasm], now_ns=NOW_NS)
-    dataset = catalog.register_dataset(build_dataset(root / "data", "synthetic", "BTC-USD"))
     twin = run_replay(wasm, tape, config=CONFIG, risk=RISK, settings=SETTINGS)
     assert twin.metrics["fills"], "a deployment that does nothing proves nothing"
-    return Deployed(catalog, bundle, dataset, root / "data", tape, wasm, twin)
+    return Market(root, tape, wasm, twin)
 
 
 @pytest.fixture
-def streams(deployed: Deployed) -> dict[str, dict[str, Any]]:
+def deployed(tmp_path: Path, market: Market) -> Deployed:
+    """Return a store in which a bundle of the maker and its market are registered."""
+    catalog = Catalog(open_store((tmp_path / "store").as_uri()))
+    catalog.register_artifact("art_research", {"notes.md": b"why"})
+    manifest = compile_edge(
+        market.wasm,
+        sdk_abi=inspect_module(market.wasm).abi,
+        artifact="art_research",
+        risk_limits=RISK,
+        config=CONFIG,
+    )
+    bundle = catalog.register_bundle(manifest, author="quant", blobs=[market.wasm], now_ns=NOW_NS)
+    dataset = catalog.register_dataset(build_dataset(market.root, "synthetic", "BTC-USD"))
+    return Deployed(catalog, bundle, dataset, market.root, market.tape, market.wasm, market.twin)
+
+
+@pytest.fixture
+def streams(deployed: Deployed) -> Streams:
     """Return the streams of a recording that is the twin itself; each test may change its copy."""
     found = columns_of(deployed.twin, deployed.tape)
     return {name: {column: values.copy() for column, values in columns.items()} for name, columns in found.items()}
