@@ -12,28 +12,8 @@ import numpy as np
 from evals.metrics import Metric, Metrics, RunTotals
 from evals.recordings.review import Review
 from evals.recordings.schema import CONFIG, HALT, LIMIT_BREACH, TRAP
+from evals.recordings.twin_names import TWIN_NAMES
 from evals.statistics.paired import compare_paired
-
-TWIN_NAMES: Final = (
-    "net_pnl_1e9",
-    "fees_1e9",
-    "return_bps",
-    "max_drawdown_1e9",
-    "max_drawdown_pct",
-    "sharpe",
-    "fills",
-    "maker_fills",
-    "volume_notional_1e9",
-    "max_abs_position_1e8",
-    "quote_uptime",
-    "order_to_trade",
-    "markout_100ms_bps",
-    "markout_1s_bps",
-    "markout_10s_bps",
-    "risk_breaches",
-    "traps",
-)
-"""The twin's metrics that are shown beside the realised ones, as ``twin_<name>``."""
 
 UNKNOWN_NAMES: Final = frozenset(
     {
