@@ -14,16 +14,12 @@ from bundles.routing import ImpactModel, RoutingModel
 from evals.market.schema import Instrument
 from evals.market.source import TapeSource
 from evals.parents.orders import ParentOrders
-from evals.routing.books import no_books, with_room
 from evals.routing.checks import check_instruments, check_model, check_only, check_times
 from evals.routing.feeding import Feeding
-from evals.routing.layout import CHILD_FILL, PARENT_RESULT
-from evals.routing.loop import DONE, WANTS_ROOM, advance, start
-from evals.routing.settings import FaultPlan, RoutingSettings
-from evals.routing.settling import settle
-from evals.routing.slicing import check_earlier_days, check_slicing, slice_counts, targets_of
-from evals.routing.split import identity_of, versions_of
-from evals.routing.state import (
+from evals.routing.kernels.books import no_books, with_room
+from evals.routing.kernels.loop import DONE, WANTS_ROOM, advance, start
+from evals.routing.kernels.settling import settle
+from evals.routing.kernels.state import (
     FILLS,
     MID,
     PENDING,
@@ -38,8 +34,12 @@ from evals.routing.state import (
     Store,
     Venues,
 )
+from evals.routing.kernels.sweep import DEPTH, no_offers
+from evals.routing.layout import CHILD_FILL, PARENT_RESULT
+from evals.routing.settings import FaultPlan, RoutingSettings
+from evals.routing.slicing import check_earlier_days, check_slicing, slice_counts, targets_of
+from evals.routing.split import identity_of, versions_of
 from evals.routing.survey import survey
-from evals.routing.sweep import DEPTH, no_offers
 
 _PENDING: Final = 1 << 12
 _TAKEN: Final = 1 << 14

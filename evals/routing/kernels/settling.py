@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evals.engine.arithmetic import muldiv, times_1e8
-from evals.routing.compiled import kernel
-from evals.routing.money import paid
-from evals.routing.state import HALF_MASK
+from evals.routing.kernels.compiled import kernel
+from evals.routing.kernels.money import paid
+from evals.routing.kernels.state import HALF_MASK
 
 
 @kernel
