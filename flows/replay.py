@@ -12,7 +12,7 @@ from flows.forms import titled
 from flows.outcome import completed
 from tasks.evaluate import judge_evaluation, run_replay_evaluation
 from tasks.places import data_root
-from tasks.publish import artifact_key, checklist, publish_markdown, publish_metrics
+from tasks.publish import artifact_key, checklist, publish_figures, publish_markdown, publish_metrics
 
 
 class Judged(BaseModel):
@@ -63,6 +63,7 @@ def replay_evaluation(
     )
     gate = judge_evaluation(evaluation, store=store)
     publish_metrics(evaluation)
+    publish_figures(evaluation, gate, store=store)
     publish_markdown(
         f"## {evaluation.eval_id}: {gate.verdict}\n\n{checklist(gate.checks)}\n\nResult `{evaluation.result_digest}`",
         key=artifact_key("gate", evaluation.eval_id),

@@ -111,7 +111,7 @@ def _climb(out: Path, server: Future[None], engine: Future[None]) -> int:
 def _one_algo(out: Path, name: str, catalog: Catalog, store: str, data: Path, dataset: str, key: Path) -> Outcome:
     """Take one project through build, replay and promotion."""
     from bundles.promotion import judge
-    from evals.report import report_of
+    from evals.reports.page import report_of
     from flows.build import build_bundle
     from flows.promote import promote
     from flows.replay import replay_evaluation

@@ -260,7 +260,7 @@ def _evaluate(
     lines = [*lines_of(evaluation, gate), *headline(evaluation.metrics)]
     lines.append(f"All metrics: sequence eval show {evaluation.eval_id}")
     if report is not None:
-        from evals.report import report_of
+        from evals.reports.page import report_of
 
         session.progress("Writing the report")
         _write_report(report, report_of(session.catalog, evaluation, gate), evaluation.eval_id)

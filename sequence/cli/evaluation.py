@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bundles.times import in_utc
+from sequence.cli.compare import compare
 from sequence.cli.ids import BUNDLE, EVALUATION
 from sequence.cli.layout import columns, wrapped
 from sequence.cli.session import Group, Session, pass_session
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 @click.group(cls=Group)
 def evaluation() -> None:
     """Look at evaluations: what was measured, on which data, under which engine."""
+
+
+evaluation.add_command(compare)
 
 
 @evaluation.command("list")
