@@ -6,7 +6,6 @@ on whether all else was the same, so every input that differs is named before an
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -15,7 +14,7 @@ from bundles.canonical import short_id
 from bundles.errors import InvalidInputError, NotFoundError
 from bundles.promotion import judge
 from evals.labels import meaning_of
-from evals.reports.confidence import difference
+from evals.reports.confidence import difference, is_bound
 from evals.reports.figures import in_order
 from evals.reports.recorded import Recorded, recorded
 from evals.reports.tables import Metrics
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 _RUNGS: Final = ("live-review", "shadow", "sandbox", "replay")
 """Kinds of evaluations from the top of the ladders downwards."""
 
-_BOUND: Final = re.compile(r"_(lower|upper)\d\d$")
 _NOT_COMPARED: Final = frozenset({"look"})
 """Settings that say how often one looked, not how."""
 
@@ -100,7 +98,7 @@ class Comparison:
 
 
 def _is_compared(name: str, both: Iterable[Metrics]) -> bool:
-    if name.startswith(("band_", "tape_")) or _BOUND.search(name):
+    if name.startswith(("band_", "tape_")) or is_bound(name):
         return False
     return not name.startswith("rejects_") or any(metrics.get(name) for metrics in both)
 

@@ -24,7 +24,7 @@ from evals.reports.wording import figure, interval, shown, signed, titled, utc, 
 
 _NAMES: Final = ("A", "B")
 _LESS: Final = "B \N{MINUS SIGN} A"
-_COLUMNS: Final = ("Metric", "A", "B", _LESS, "Unit")
+_COLUMNS: Final = ("Metric", "A", "B", _LESS)
 _LEGEND: Final = (("line", BUY, "A"), ("line", SELL, "B"))
 
 
@@ -80,7 +80,7 @@ def _glance(comparison: Comparison) -> Table:
 def _metrics(comparison: Comparison) -> Section:
     tables: list[Table] = []
     for group, compared in groupby(comparison.metrics(), key=lambda each: each.group):
-        rows = tuple(Row((each.label, each.a, each.b, each.difference, each.unit)) for each in compared)
+        rows = tuple(Row((titled(each.name), each.a, each.b, each.difference)) for each in compared)
         tables.append(Table(f"metrics-{len(tables)}", _COLUMNS, rows, title=group))
     return section("All metrics", *tables)
 
@@ -128,7 +128,7 @@ def _routing(comparison: Comparison) -> list[Section]:
     benchmarks = [(f"savings_vs_{name}_bps", label) for name, label in BENCHMARKS]
     return [
         section("Shortfall of each parent order", chart),
-        section("What the shortfall is made of", _two_bars(comparison, "decomposition", names)),
+        section("What the shortfall is made of", _two_bars(comparison, "parts", names)),
         section("Savings", _two_intervals(comparison, benchmarks)),
     ]
 

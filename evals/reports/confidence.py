@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from evals.labels import meaning_of
@@ -51,6 +52,8 @@ EVENT_KINDS: Final = (
 
 _COUNTED: Final = (("halts", "halts"), ("limit_breaches", "limit breaches"), ("recording_gaps", "recording gaps"))
 
+_BOUND: Final = re.compile(r"_(lower|upper)\d\d$")
+
 MOST_EVENTS: Final = 50
 """Events that the table lists."""
 
@@ -59,6 +62,11 @@ def bounds(metrics: Metrics, name: str, percent: int = 95) -> tuple[float, float
     """Return both ends of a figure's confidence interval, or None where it has none."""
     low, high = metrics.get(f"{name}_lower{percent}"), metrics.get(f"{name}_upper{percent}")
     return None if low is None or high is None else (float(low), float(high))
+
+
+def is_bound(name: str) -> bool:
+    """Tell whether a metric is an end of another one's confidence interval."""
+    return _BOUND.search(name) is not None
 
 
 def bounded(metrics: Metrics) -> list[str]:

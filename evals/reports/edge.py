@@ -10,7 +10,7 @@ from evals.engine.layout import TAKER
 from evals.labels import METRICS, format_metric
 from evals.reports.curves import curves, steps
 from evals.reports.recorded import Recorded
-from evals.reports.series import has, sample, weighted_quantile
+from evals.reports.series import has, has_columns, sample, weighted_quantile
 from evals.reports.tables import UNKNOWN, Bar, Chart, Note, Row, Section, Shade, Table, section
 from evals.reports.timeline import price_equity_inventory, shown_symbols
 from evals.reports.vega import SHADES
@@ -58,7 +58,9 @@ def over_time(record: Recorded) -> Chart | Note:
     equity = record.log("equity", *_EQUITY)
     fills, orders = record.logs.get("fills"), record.logs.get("orders")
     if equity is None or fills is None or orders is None:
-        return Note("This evaluation recorded no equity, fills and orders to draw.")
+        return Note("There is nothing to draw over time: equity, fills or orders were not recorded.")
+    if not has_columns(fills, *_FILLS) or not has_columns(orders, *_ORDERS):
+        return Note("The recorded fills and orders are of another layout, which is not drawn.")
     quotes = _rested(orders)
     quotes = quotes[quotes["px_1e9"] > 0]
     drawn_fills, drawn_quotes = sample(fills), sample(quotes)

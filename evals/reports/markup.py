@@ -75,13 +75,13 @@ def table_html(table: Table) -> str:
 
     On a narrow screen each row becomes a block, in which ``data-label`` names the figures.
     """
-    pair = len(table.columns) == 2
+    size = len(table.columns)
     head = "".join(f'<th scope="col"{_css(n, table)}>{text(title)}</th>' for n, title in enumerate(table.columns))
     track = '<th class="track" aria-hidden="true"></th>' if table.has_bars else ""
     body = "".join(_row(table, row) for row in table.rows)
     caption = f"<caption>{text(table.title)}</caption>" if table.title else ""
     note = f'<p class="note">{text(table.note)}</p>' if table.note else ""
-    kinds = f"figures-table{' pair' * pair}{' bars' * table.has_bars}"
+    kinds = f"figures-table cols-{size}{' pair' * (size == 2)}{' bars' * table.has_bars}"
     return (
         f'<table class="{kinds}" id="table-{text(table.key)}">{caption}'
         f"<thead><tr>{head}{track}</tr></thead><tbody>{body}</tbody></table>{note}"

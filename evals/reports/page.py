@@ -11,6 +11,7 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from evals.reports.confidence import is_bound
 from evals.reports.figures import key_figures, metric_rows, sections_of
 from evals.reports.markup import charts_of, checklist_html, figures_html, script_json, sections_html, text
 from evals.reports.recorded import Recorded, recorded
@@ -85,7 +86,7 @@ def _in_table(metrics: Mapping[str, int | float | None]) -> dict[str, int | floa
     return {
         name: value
         for name, value in metrics.items()
-        if not name.startswith(("band_", "tape_")) and not (name.startswith("rejects_") and value == 0)
+        if not (name.startswith(("band_", "tape_")) or is_bound(name) or (name.startswith("rejects_") and value == 0))
     }
 
 

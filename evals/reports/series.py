@@ -21,7 +21,12 @@ MOST_MARKS: Final = 3_000
 
 def has(rows: NDArray[Any] | None, *names: str) -> bool:
     """Tell whether there are rows at all, with these columns."""
-    return rows is not None and len(rows) > 0 and set(names) <= set(rows.dtype.names or ())
+    return rows is not None and len(rows) > 0 and has_columns(rows, *names)
+
+
+def has_columns(rows: NDArray[Any], *names: str) -> bool:
+    """Tell whether a log, which may be empty, has these columns."""
+    return set(names) <= set(rows.dtype.names or ())
 
 
 def column(rows: NDArray[Any], name: str) -> NDArray[Any]:

@@ -104,7 +104,7 @@ def against(
                 "data": {"values": [end]},
                 "mark": {"type": "errorbar", "ticks": True, "rule": {"strokeWidth": 2}, "color": BUY},
                 "encoding": {
-                    "y": {"field": "low", "type": "quantitative"},
+                    "y": {"field": "low", "type": "quantitative", "title": "Difference"},
                     "y2": {"field": "high"},
                 },
             }

@@ -31,7 +31,19 @@ _SCALE_UTC: Final = {"type": "utc"}
 TIME: Final[dict[str, Any]] = {"field": "t", "type": "temporal", "scale": _SCALE_UTC}
 BARE: Final = {"x": {**TIME, "axis": {"labels": False, "ticks": False, "title": None, "domain": False}}}
 """The time axis of a chart that stands above another."""
-DATED: Final = {"x": {**TIME, "axis": {"title": None, "labelOverlap": True, "labelSeparation": 8}}}
+_FORMATS: Final = {
+    "year": "%Y",
+    "quarter": "%b %Y",
+    "month": "%b %Y",
+    "week": "%d %b",
+    "day": "%d %b",
+    "date": "%d %b",
+    "hours": "%H:%M",
+    "minutes": "%H:%M",
+    "seconds": "%H:%M:%S",
+    "milliseconds": "%H:%M:%S.%L",
+}
+DATED: Final = {"x": {**TIME, "axis": {"title": None, "format": _FORMATS, "labelOverlap": True, "labelSeparation": 8}}}
 """The time axis of the lowest chart."""
 ZOOM: Final[dict[str, Any]] = {
     "name": "zoom",

@@ -218,10 +218,11 @@ def live_review(gaps: int = 0) -> Recorded:
 
 def sor(kind: str = "replay", seed: int = 3, parents: int = 2_000, **changes: Any) -> Recorded:
     draw = np.random.default_rng(seed)
-    names = (
-        "arrival_ns qty_1e8 filled_1e8 arrival_mid_1e9 notional_1e9 shortfall_1e9 spread_1e9 impact_1e9 fees_1e9"
-        " delay_1e9 opportunity_1e9 twap_1e9 vwap_1e9 best_venue_1e9 oracle_1e9"
-    ).split()
+    names = [
+        *("arrival_ns", "qty_1e8", "filled_1e8", "arrival_mid_1e9", "notional_1e9", "shortfall_1e9", "spread_1e9"),
+        *("impact_1e9", "fees_1e9", "delay_1e9", "opportunity_1e9"),
+        *("twap_1e9", "vwap_1e9", "best_venue_1e9", "oracle_1e9"),
+    ]
     rows = np.zeros(
         parents,
         [
