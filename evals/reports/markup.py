@@ -66,7 +66,8 @@ def _chart(chart: Chart) -> str:
     note = f'<p class="note">{text(chart.note)}</p>' if chart.note else ""
     return (
         f"{legend and f'<div class=legend>{legend}</div>'}"
-        f'<div class="chart" id="chart-{text(chart.key)}" role="img" aria-label="{text(chart.label)}"></div>{note}'
+        f'<div class="chart" role="img" aria-label="{text(chart.label)}">'
+        f'<div id="chart-{text(chart.key)}"></div></div>{note}'
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -34,6 +35,10 @@ def compare(session: Session, a: str, b: str, report: Path | None) -> None:
     """
     from evals.reports.compare import compare as compared
 
+    if report is not None and not os.access(report.absolute().parent, os.W_OK | os.X_OK):
+        raise click.UsageError(
+            f"--report {report}: its folder is not there or cannot be written. Name another, or make it."
+        )
     comparison = compared(session.catalog, a, b)
     document = _document(comparison)
     lines = _lines(comparison)

@@ -38,7 +38,7 @@ TOO_WIDE = """() => [...document.querySelectorAll('main *')]
     .filter(each => each.getBoundingClientRect().right > innerWidth + 0.5)
     .map(each => each.tagName + '.' + each.className)"""
 
-CUT_OFF = """() => [...document.querySelectorAll('td, th, .figure b, .figure span, h1, h2, p, li')]
+CUT_OFF = """() => [...document.querySelectorAll('td:not(.track), th, .figure b, .figure span, h1, h2, p, li')]
     .filter(each => each.clientWidth > 0 && each.scrollWidth > each.clientWidth + 1)
     .map(each => each.textContent)"""
 
