@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from bundles.evidence import Evaluation
+from bundles.evidence import Evaluation, EvaluationInputs
 from bundles.gates import GateResult, evaluate_gate
 from bundles.governance import Governance
 from bundles.policy import StageRule
@@ -58,6 +58,9 @@ def evidence_problems(
             )
             continue
         usable = True
+        wrong_look = look_problem(record.inputs, state)
+        if wrong_look:
+            yield wrong_look
         yield from _verdict_problems(name, gates[name])
         age_days = (now_ns - entry.at_ns) / _DAY_NS
         if age_days > rule.max_age_days:
@@ -89,6 +92,28 @@ def _verdict_problems(name: str, gate: GateResult) -> Iterator[str]:
         )
     elif gate.verdict == "inconclusive":
         yield f"evaluation {name} is inconclusive: {'; '.join(filter(None, (failed, unknown)))}; evaluate on more data"
+
+
+def look_problem(inputs: EvaluationInputs, state: BundleState) -> str:
+    """Say why an evaluation claims too much for the look at its bundle that it is; empty if it does not.
+
+    Each further evaluation of a kind is one more chance of a lucky window, so its bounds must be wider. An evaluation
+    whose inputs name a ``look`` must not name an earlier one than its place in the ledger; one that names none makes no
+    such claim. Running the same inputs again is no further look.
+    """
+    if "look" not in inputs.settings:
+        return ""
+    of_kind = (each for each in state.evaluated if each.kind == inputs.kind)
+    recorded = list(dict.fromkeys(each.evaluation for each in of_kind))
+    place = 1 + (recorded.index(inputs.eval_id) if inputs.eval_id in recorded else len(recorded))
+    look = inputs.settings["look"]
+    if isinstance(look, int) and not isinstance(look, bool) and look >= place:
+        return ""
+    return (
+        f"evaluation {inputs.eval_id} calls itself look {look} at bundle {state.bundle}, but by the {inputs.kind} "
+        f"evaluations in the ledger it is look {place}, so its bounds are too narrow; run the {inputs.kind} evaluation "
+        "again, which counts anew, and name that one"
+    )
 
 
 def _window_problems(
