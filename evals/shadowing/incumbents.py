@@ -1,0 +1,79 @@
+"""Whom a candidate is compared with: a named bundle, nobody, or the one that holds the rung it wants next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from bundles.errors import InvalidInputError, RefusedError
+from bundles.listing import standings
+from bundles.manifests import EdgeBundle
+from bundles.stages import STAGES
+from evals.shadowing.settings import FLAT
+
+if TYPE_CHECKING:
+    from bundles.catalog import Catalog
+    from bundles.state import BundleState
+
+
+def incumbent_of(catalog: Catalog, candidate: EdgeBundle, wanted: str | None, *, now_ns: int) -> str:
+    """Return the digest of the incumbent's manifest, or ``flat``.
+
+    ``wanted`` is a bundle's id or a unique prefix, ``flat``, or None for :func:`holder_of_next_rung`; if nobody holds
+    it, the baseline is flat.
+
+    Raises:
+        NotFoundError: if there is no bundle of that name.
+        InvalidInputError: if it holds no algo.
+        RefusedError: if it is in quarantine.
+
+    """
+    if wanted == FLAT:
+        return FLAT
+    if wanted is None:
+        found = holder_of_next_rung(catalog, candidate, now_ns=now_ns)
+        return FLAT if found is None else found.digest()
+    manifest = catalog.bundle(wanted)
+    if not isinstance(manifest, EdgeBundle):
+        raise InvalidInputError(
+            f"The incumbent {manifest.bundle_id} is a bundle of kind {manifest.kind}; an algo is compared with an edge "
+            f"bundle. Name one, or {FLAT!r} for the baseline that never trades."
+        )
+    if catalog.ledger.state(manifest.bundle_id).quarantine is not None:
+        raise RefusedError(
+            f"The incumbent {manifest.bundle_id} is in quarantine, so it is nothing to be measured by. "
+            f"Name another bundle, or {FLAT!r} for the baseline that never trades."
+        )
+    return manifest.digest()
+
+
+def holder_of_next_rung(catalog: Catalog, candidate: EdgeBundle, *, now_ns: int) -> EdgeBundle | None:
+    """Return the incumbent of a candidate that names none: who stands on the rung that it wants next.
+
+    Asked are other edge bundles of the same strategy that are not in quarantine. Those on the lowest occupied rung
+    above the candidate's come first; among them the one that came there last, then the least id.
+    """
+    own_id, order = candidate.bundle_id, STAGES["edge"]
+    rung = order.index(catalog.ledger.state(own_id).stage_at(now_ns))
+    # Heads are quick to read; the ledgers of the few that remain are verified.
+    listed = [
+        catalog.ledger.state(bundle)
+        for bundle, standing in standings(catalog).items()
+        if bundle != own_id
+        and (standing.target, standing.strategy) == ("edge", candidate.label)
+        and order.index(standing.stage_at(now_ns)) > rung
+    ]
+    above = [each for each in listed if each.quarantine is None and order.index(each.stage_at(now_ns)) > rung]
+    if not above:
+        return None
+    lowest = min(order.index(each.stage_at(now_ns)) for each in above)
+    chosen = _latest((each for each in above if order.index(each.stage_at(now_ns)) == lowest), order[lowest])
+    manifest = catalog.bundle(chosen.bundle)
+    return manifest if isinstance(manifest, EdgeBundle) else None
+
+
+def _latest(states: Iterable[BundleState], stage: str) -> BundleState:
+    def came_ns(state: BundleState) -> int:
+        return max((each.at_ns for each in state.promotions if each.stage == stage), default=state.earned_at_ns)
+
+    return min(states, key=lambda state: (-came_ns(state), state.bundle))
