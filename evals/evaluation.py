@@ -69,6 +69,10 @@ def engine_of(catalog: Catalog, inputs: EvaluationInputs) -> Engine:
             from evals.shadow import SHADOW  # noqa: PLC0415
 
             return SHADOW
+        case "live-review", "edge":
+            from evals.live_review import LIVE_REVIEW  # noqa: PLC0415
+
+            return LIVE_REVIEW
     raise InvalidInputError(
         f"{short_id('bun', inputs.bundle)} is a bundle of kind {target}; such bundles have no {inputs.kind} evaluation."
     )
