@@ -23,7 +23,7 @@ class Judged(BaseModel):
 def judged(evaluation: Evaluation, *, store: str) -> Judged:
     """Judge an evaluation by the policy in force, show it, and end the flow with the verdict."""
     gate = judge_evaluation(evaluation, store=store)
-    publish_figures(evaluation, store=store)
+    publish_figures(evaluation, gate, store=store)
     publish_metrics(evaluation)
     publish_markdown(
         f"## {evaluation.eval_id}: {gate.verdict}\n\n{checklist(gate.checks)}\n\nResult `{evaluation.result_digest}`",

@@ -8,6 +8,7 @@ import click
 
 from bundles.times import in_utc
 from sequence.cli import evaluate
+from sequence.cli.compare import compare
 from sequence.cli.ids import BUNDLE, EVALUATION
 from sequence.cli.layout import columns, wrapped
 from sequence.cli.session import Group, Session, pass_session
@@ -21,7 +22,7 @@ def evaluation() -> None:
     """Judge bundles, and look at evaluations: what was measured, on which data, under which engine."""
 
 
-for _command in (evaluate.live_review, evaluate.replay, evaluate.sandbox, evaluate.shadow):
+for _command in (compare, evaluate.live_review, evaluate.replay, evaluate.sandbox, evaluate.shadow):
     evaluation.add_command(_command)
 
 

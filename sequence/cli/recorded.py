@@ -79,7 +79,7 @@ def run_and_show(
     else:
         lines.append(f"All metrics: sequence eval show {evaluation.eval_id}")
     if report is not None:
-        from evals.report import report_of
+        from evals.reports.page import report_of
 
         session.progress("Writing the report")
         write_report(report, report_of(session.catalog, evaluation, gate), evaluation.eval_id)

@@ -80,7 +80,7 @@ def climb(place: Place, name: str, bundle: str, rungs: Sequence[Rung]) -> Outcom
 
 
 def _write_report(place: Place, name: str, eval_id: str) -> Path:
-    from evals.reports import report_of
+    from evals.reports.page import report_of
 
     from bundles.promotion import judge
 
