@@ -73,7 +73,7 @@ def engine_of(catalog: Catalog, inputs: EvaluationInputs) -> Engine:
             from evals.live_review import LIVE_REVIEW  # noqa: PLC0415
 
             return LIVE_REVIEW
-        case ("replay" | "sandbox"), "assignment":
+        case (("replay" | "sandbox"), "assignment"):
             from evals.assignment import ASSIGNMENT  # noqa: PLC0415
 
             return ASSIGNMENT

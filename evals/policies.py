@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from bundles.routing import AssignmentModel, read_model
-
+from bundles.assignment import AssignmentModel
 from bundles.errors import InvalidInputError
 from bundles.manifests import AssignmentBundle, Bundle, SorBundle
+from bundles.routing import read_model
 
 if TYPE_CHECKING:
     from bundles.catalog import Catalog

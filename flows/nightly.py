@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated
 
 from prefect import flow
-from prefect.client.schemas.objects import State
 
 from bundles.errors import LadderError
+from flows.evidence import Where, wanted_evaluations
 from flows.forms import titled
 from flows.judging import Judged
-from flows.live_review import live_review
 from flows.outcome import completed, failed
-from flows.policies import policy_evaluation
-from flows.replay import replay_evaluation
-from flows.shadow import shadow_evaluation
-from tasks.data import Night, tonight
+from tasks.data import newest_day
 from tasks.places import data_root
 from tasks.promotion import Standing, standing_bundles
 from tasks.publish import publish_table
@@ -25,15 +19,6 @@ from tasks.publish import publish_table
 
 class NightlyError(LadderError):
     """Some bundles could not be evaluated; the message names each with its reason."""
-
-
-@dataclass(frozen=True)
-class _Task:
-    """One evaluation of the night, or why there is none."""
-
-    kind: str
-    run: Callable[[], State[Judged]] | None
-    without: str = ""
 
 
 @flow(
@@ -65,18 +50,12 @@ def nightly_evaluations(
     if not before:
         return completed(judged, "No bundle stands at stage replay or higher")
     curves = any(standing.learns_volume for standing in before.values())
-    night = tonight(venue or None, symbol or None, data=data_root(data), store=store, curves=curves)
+    night = newest_day(venue or None, symbol or None, data=data_root(data), store=store, curves=curves)
     rows: list[dict[str, str]] = []
     failures: list[str] = []
     for bundle, standing in before.items():
-        for each in _tasks(bundle, standing, night, seed=seed, data=data, store=store):
-            row = {
-                "bundle": bundle,
-                "kind": each.kind,
-                "verdict": "not evaluated",
-                "evaluation": "",
-                "why": each.without,
-            }
+        for each in wanted_evaluations(bundle, standing, night, Where(seed=seed, data=data, store=store)):
+            row = {"bundle": bundle, "kind": each.kind, "verdict": "none", "evaluation": "", "why": each.without}
             if each.run is not None:
                 state = each.run()
                 if state.is_completed():
@@ -102,48 +81,6 @@ def nightly_evaluations(
         failure: list[Judged] = failed(NightlyError(message))
         return failure
     return completed(judged, f"{len(before)} bundles on {night.told}: {counts}")
-
-
-def _tasks(bundle: str, standing: Standing, night: Night, *, seed: int, data: str, store: str) -> list[_Task]:
-    """Return what a bundle's stage asks for, from the replay up."""
-    where = {"seed": seed, "data": data, "store": store}
-    recording = night.recordings.get(bundle)
-    if standing.target == "edge":
-        home = night.home.dataset_id
-        tasks = [_Task("replay", lambda: replay_evaluation(bundle, home, return_state=True, **where))]
-        if standing.rung >= _UPPER:
-            tasks.append(_Task("shadow", lambda: shadow_evaluation(bundle, home, return_state=True, **where)))
-    else:
-        venues = [each.dataset_id for each in (night.history if standing.learns_volume else night.venues)]
-        orders = night.parents
-
-        def executed(kind: str) -> _Task:
-            if orders is None:
-                return _Task(kind, None, f"no parent orders of {night.home.symbol} on that day below the data root")
-            return _Task(
-                kind, lambda: policy_evaluation(bundle, venues, str(orders), kind=kind, return_state=True, **where)
-            )
-
-        tasks = [executed("replay")]
-        if standing.rung >= _UPPER:
-            tasks.append(executed("sandbox"))
-    if standing.rung >= _LIVE:
-        if recording is None:
-            tasks.append(_Task("live-review", None, "no recording of its deployment on that day below the data root"))
-        else:
-            market = [each.dataset_id for each in night.venues] if standing.target != "edge" else night.home.dataset_id
-            tasks.append(
-                _Task(
-                    "live-review",
-                    lambda: live_review(bundle, market, str(recording), return_state=True, **where),
-                )
-            )
-    return tasks
-
-
-_UPPER = 2
-"""The rung of shadow and sandbox, counted from research = 0."""
-_LIVE = 3
 
 
 def _moves(before: dict[str, Standing], after: dict[str, Standing]) -> dict[str, str]:

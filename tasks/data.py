@@ -1,4 +1,4 @@
-"""Steps that choose the data of the nightly evaluations."""
+"""Steps that choose the data of evaluations that nobody chose the data for."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CURVE_DAYS: Final = 6
 
 
 @dataclass(frozen=True)
-class Night:
+class DayOfData:
     """The newest day of a symbol: its market data, the parent orders of that day, and what deployments recorded.
 
     Below the data root, parent orders lie at ``parents/symbol=<s>/date=<YYYY-MM-DD>/*.parquet`` (one file), recordings
@@ -41,7 +41,7 @@ class Night:
 
 
 @task(task_run_name="choose the data", cache_policy=NO_CACHE)
-def tonight(venue: str | None, symbol: str | None, *, data: Path, store: str, curves: bool) -> Night:
+def newest_day(venue: str | None, symbol: str | None, *, data: Path, store: str, curves: bool) -> DayOfData:
     """Register the newest UTC day among the tapes of a venue and symbol (None: any), and find what belongs to it.
 
     With ``curves`` the days before are registered, too.
@@ -80,7 +80,7 @@ def tonight(venue: str | None, symbol: str | None, *, data: Path, store: str, cu
     }
     told = f"{latest.symbol} on {day} ({latest.venue} of {', '.join(datasets)})"
     get_run_logger().info("%s", told)
-    return Night(
+    return DayOfData(
         home=datasets[latest.venue],
         venues=tuple(datasets.values()),
         history=history,

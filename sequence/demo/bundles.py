@@ -61,10 +61,10 @@ def climb_algo(place: Place, name: str, market: Market) -> Outcome:
     bundle = build_bundle(
         project=str(place.out / name), artifact=f"art_{name}", author=AUTHOR, store=place.store
     ).bundle_id
-    where = {"data": str(place.data), "store": place.store}
+    data, store = str(place.data), place.store
     rungs = (
-        Rung("replay", "replay", lambda: replay_evaluation(bundle=bundle, dataset=market.sample, **where)),
-        Rung("shadow", "shadow", lambda: shadow_evaluation(bundle=bundle, dataset=market.hour, **where)),
+        Rung("replay", "replay", lambda: replay_evaluation(bundle, market.sample, data=data, store=store)),
+        Rung("shadow", "shadow", lambda: shadow_evaluation(bundle, market.hour, data=data, store=store)),
     )
     return climb(place, name, bundle, rungs)
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from bundles.errors import RefusedError
 from sequence.demo.people import AUTHOR, approver
@@ -44,7 +44,7 @@ class Outcome:
 class Rung:
     """A stage, and the flow that brings the evidence for it."""
 
-    stage: str
+    stage: Literal["replay", "shadow", "sandbox"]
     kind: str
     evaluate: Callable[[], Judged]
 
@@ -54,7 +54,8 @@ def climb(place: Place, name: str, bundle: str, rungs: Sequence[Rung]) -> Outcom
     from flows.promote import promote
 
     target = place.catalog.bundle(bundle).kind
-    verdict, reasons, reports = "", (), []
+    verdict, reports = "", list[Path]()
+    reasons: tuple[str, ...] = ()
     for rung in rungs:
         progress(f"{name}: {rung.kind} of {bundle}")
         judged = rung.evaluate()
@@ -80,9 +81,8 @@ def climb(place: Place, name: str, bundle: str, rungs: Sequence[Rung]) -> Outcom
 
 
 def _write_report(place: Place, name: str, eval_id: str) -> Path:
-    from evals.reports.page import report_of
-
     from bundles.promotion import judge
+    from evals.reports.page import report_of
 
     evaluation = place.catalog.evaluation(eval_id)
     path = place.out / f"{name}.html"

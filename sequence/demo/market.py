@@ -80,9 +80,7 @@ def _write_parents(path: Path, tape: Tape) -> None:
     from evals.parents.generator import GENERATOR, GENERATOR_VERSION, Wanted, generate_parents
     from evals.parents.parquet import write_parents
 
-    from evals.market.tape import source_of
-
-    found = generate_parents(calibrate(source_of(tape)), Wanted(count=_PARENTS), seed=42)
+    found = generate_parents(calibrate(tape), Wanted(count=_PARENTS), seed=42)
     path.write_bytes(write_parents(found, importer=GENERATOR, importer_version=GENERATOR_VERSION))
 
 
