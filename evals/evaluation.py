@@ -69,14 +69,18 @@ def engine_of(catalog: Catalog, inputs: EvaluationInputs) -> Engine:
             from evals.shadow import SHADOW  # noqa: PLC0415
 
             return SHADOW
-        case "live-review", "edge":
-            from evals.live_review import LIVE_REVIEW  # noqa: PLC0415
+        case "replay" | "sandbox", "sor":
+            from evals.routing.evaluating import ROUTING  # noqa: PLC0415
 
-            return LIVE_REVIEW
-        case (("replay" | "sandbox"), "assignment"):
+            return ROUTING
+        case "replay" | "sandbox", "assignment":
             from evals.assignment import ASSIGNMENT  # noqa: PLC0415
 
             return ASSIGNMENT
+        case "live-review", _:
+            from evals.live_review import LIVE_REVIEW  # noqa: PLC0415
+
+            return LIVE_REVIEW
     raise InvalidInputError(
         f"{short_id('bun', inputs.bundle)} is a bundle of kind {target}; such bundles have no {inputs.kind} evaluation."
     )
