@@ -69,7 +69,11 @@ def engine_of(catalog: Catalog, inputs: EvaluationInputs) -> Engine:
             from evals.live_review import LIVE_REVIEW  # noqa: PLC0415
 
             return LIVE_REVIEW
-        case ("replay" | "sandbox"), "assignment":
+        case "live-review", ("sor" | "assignment"):
+            from evals.live_review import POLICY_REVIEW  # noqa: PLC0415
+
+            return POLICY_REVIEW
+        case (("replay" | "sandbox"), "assignment"):
             from evals.assignment import ASSIGNMENT  # noqa: PLC0415
 
             return ASSIGNMENT
