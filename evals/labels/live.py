@@ -53,6 +53,10 @@ METRICS: Final[dict[str, Meaning]] = {
     "shortfall_drift_bps": Meaning(
         "Live against replay", "Shortfall drift", 0, "bps", "Realised shortfall less the replayed one; above 0 worse"
     ),
+    "twin_implementation_shortfall_bps": Meaning(
+        "The twin", "Implementation shortfall, twin", 0, "bps", "What the same parent orders cost in the replay"
+    ),
+    "twin_fill_ratio": Meaning("The twin", "Fill ratio, twin", 0, "", "What was filled of them, by notional"),
     **{f"twin_{name}": _of_twin(name) for name in TWIN_NAMES},
 }
 """In the order in which a report shows them."""

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from evals.metrics import Metric, Metrics, RunTotals
+from evals.recordings.history import halted_ns
 from evals.recordings.review import Review
 from evals.recordings.schema import CONFIG, HALT, LIMIT_BREACH, TRAP
 from evals.recordings.twin_names import TWIN_NAMES
@@ -86,7 +87,7 @@ def _realised(review: Review) -> dict[str, Metric]:
         "risk_breaches": breaches + refused,
         "limit_breaches": breaches,
         "halts": review.count(HALT),
-        "halted_s": review.halted_ns / 1e9,
+        "halted_s": halted_ns(review.events) / 1e9,
         "config_changes": review.count(CONFIG),
     }
 
