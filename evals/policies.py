@@ -28,7 +28,7 @@ def evaluate_policy(
     kind: PolicyKind,
     bundle: str,
     dataset: Sequence[str],
-    parents: bytes | str,
+    parents: bytes | Path,
     data_root: Path,
     settings: RoutingSettings | None = None,
     faults: FaultPlan | None = None,
@@ -40,8 +40,8 @@ def evaluate_policy(
 ) -> Evaluation:
     """Execute parent orders under a registered policy and record the evaluation.
 
-    ``dataset`` are one for each venue; ``parents`` are the content of a file of parent orders, or its digest in the
-    store; ``faults`` are for the sandbox.
+    ``dataset`` are one for each venue; ``parents`` are a file of parent orders, or its content; ``faults`` are for the
+    sandbox.
 
     Raises:
         InvalidInputError: if the bundle is an algo, and for whatever the two kinds of policy refuse before a run.
@@ -51,7 +51,7 @@ def evaluate_policy(
     # Numba and pyarrow load only when something is run.
     manifest = catalog.bundle(bundle)
     if isinstance(manifest, SorBundle):
-        from evals.sandbox import evaluate_routing as evaluate  # noqa: PLC0415
+        from evals.routing.evaluating import evaluate_routing as evaluate  # noqa: PLC0415
     elif isinstance(manifest, AssignmentBundle):
         from evals.assignment import evaluate_assignment as evaluate  # noqa: PLC0415
     else:

@@ -8,21 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from evals.live_review import evaluate_live_review
-from evals.routing.settings import FaultPlan, RoutingSettings
-from evals.shadow import evaluate_shadow
-from evals.shadowing.settings import ShadowSettings
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
+from bundles.catalog import Catalog
 from bundles.evidence import Evaluation
 from bundles.gates import GateResult
 from bundles.promotion import judge
 from bundles.runners import Runner
 from evals.engine.settings import ReplaySettings
 from evals.evaluation import attest_evaluation
+from evals.live_review import evaluate_live_review
 from evals.policies import PolicyKind, evaluate_policy
 from evals.replay import evaluate_replay
+from evals.routing.settings import FaultPlan, RoutingSettings
+from evals.shadow import evaluate_shadow
+from evals.shadowing.settings import ShadowSettings
 from tasks.places import open_catalog, worker, worker_name
 
 
@@ -88,13 +89,14 @@ def run_policy_evaluation(
     faults: FaultPlan | None = None,
 ) -> Evaluation:
     """Execute parent orders under a policy and record the evaluation, signed by this worker."""
+    catalog = open_catalog(store)
     return _told(
         evaluate_policy(
-            open_catalog(store),
+            catalog,
             kind=kind,
             bundle=bundle,
             dataset=datasets,
-            parents=_orders(parents),
+            parents=_orders(catalog, parents),
             settings=settings,
             faults=faults,
             **_run(data, seed, force=force),
@@ -118,9 +120,9 @@ def run_live_review(
     )
 
 
-def _orders(parents: str) -> bytes | str:
-    """Return the content of a file of parent orders; a digest stays what it is."""
-    return parents if parents.startswith("sha256:") else Path(parents).read_bytes()
+def _orders(catalog: Catalog, parents: str) -> bytes | Path:
+    """Return parent orders: from the store if a digest is given, else the file of that name."""
+    return catalog.blob(parents) if parents.startswith("sha256:") else Path(parents)
 
 
 class _Run(TypedDict):

@@ -173,12 +173,10 @@ def _evaluate_policy(
     force: bool,
     report: Path | None,
 ) -> None:
+    from evals.policies import evaluate_policy
     from evals.routing.settings import FaultPlan, RoutingSettings
 
-    from evals.policies import evaluate_policy
-
     settings, faults = _read(settings_file, RoutingSettings), _read(faults_file, FaultPlan)
-    orders = parents.read_bytes()
 
     def evaluate(bundle: str, now_ns: int) -> Evaluation:
         return evaluate_policy(
@@ -186,7 +184,7 @@ def _evaluate_policy(
             kind=kind,
             bundle=bundle,
             dataset=dataset_ids,
-            parents=orders,
+            parents=parents,
             data_root=session.settings.data_root,
             settings=settings,
             faults=faults,
