@@ -77,10 +77,14 @@ def engine_of(catalog: Catalog, inputs: EvaluationInputs) -> Engine:
             from evals.assignment import ASSIGNMENT  # noqa: PLC0415
 
             return ASSIGNMENT
-        case "live-review", _:
+        case "live-review", "edge":
             from evals.live_review import LIVE_REVIEW  # noqa: PLC0415
 
             return LIVE_REVIEW
+        case "live-review", "sor" | "assignment":
+            from evals.live_review import POLICY_REVIEW  # noqa: PLC0415
+
+            return POLICY_REVIEW
     raise InvalidInputError(
         f"{short_id('bun', inputs.bundle)} is a bundle of kind {target}; such bundles have no {inputs.kind} evaluation."
     )
