@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pydantic import BaseModel
 
 from bundles.catalog import Catalog
+from bundles.errors import LadderError
 from bundles.evidence import Evaluation
-from flows.outcome import completed
+from flows.outcome import completed, failed
 from tasks.evaluate import judge_evaluation
 from tasks.publish import artifact_key, checklist, publish_figures, publish_markdown, publish_metrics
 
@@ -20,8 +23,16 @@ class Judged(BaseModel):
     unmet: tuple[str, ...]
 
 
-def judged(evaluation: Evaluation, *, store: str) -> Judged:
-    """Judge an evaluation by the policy in force, show it, and end the flow with the verdict."""
+def judged(evaluate: Callable[[], Evaluation], *, store: str) -> Judged:
+    """Make an evaluation, judge it by the policy in force, show it, and end the flow with the verdict.
+
+    What is refused before it runs ends the flow as failed, with the reason as the state's message.
+    """
+    try:
+        evaluation = evaluate()
+    except LadderError as error:
+        refused: Judged = failed(error)
+        return refused
     gate = judge_evaluation(evaluation, store=store)
     publish_figures(evaluation, gate, store=store)
     publish_metrics(evaluation)

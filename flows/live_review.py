@@ -40,7 +40,9 @@ def live_review(
         store: Address of the store (file:///… or s3://bucket/prefix). Empty: SEQUENCE_STORE of the worker.
 
     """
-    evaluation = run_live_review(
-        bundle, dataset, recording=recording, data=data_root(data), seed=seed, force=force, store=store
+    return judged(
+        lambda: run_live_review(
+            bundle, dataset, recording=recording, data=data_root(data), seed=seed, force=force, store=store
+        ),
+        store=store,
     )
-    return judged(evaluation, store=store)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from evals.routing.settings import FaultPlan, RoutingSettings
 from prefect import flow
 
 from evals.policies import PolicyKind
+from evals.routing.settings import FaultPlan, RoutingSettings
 from flows.forms import titled
 from flows.judging import Judged, judged
 from tasks.evaluate import run_policy_evaluation
@@ -48,16 +48,18 @@ def policy_evaluation(
         faults: Rejects, partial fills, stale venues and latency bursts of the sandbox. Empty: the defaults.
 
     """
-    evaluation = run_policy_evaluation(
-        kind,
-        bundle,
-        datasets,
-        parents=parents,
-        data=data_root(data),
-        seed=seed,
-        force=force,
+    return judged(
+        lambda: run_policy_evaluation(
+            kind,
+            bundle,
+            datasets,
+            parents=parents,
+            data=data_root(data),
+            seed=seed,
+            force=force,
+            store=store,
+            settings=settings,
+            faults=faults,
+        ),
         store=store,
-        settings=settings,
-        faults=faults,
     )
-    return judged(evaluation, store=store)

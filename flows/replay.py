@@ -41,13 +41,15 @@ def replay_evaluation(
         settings: Latencies, queue model and the like. Empty: the defaults.
 
     """
-    evaluation = run_replay_evaluation(
-        bundle,
-        dataset,
-        data=data_root(data),
-        seed=seed,
-        force=force,
+    return judged(
+        lambda: run_replay_evaluation(
+            bundle,
+            dataset,
+            data=data_root(data),
+            seed=seed,
+            force=force,
+            store=store,
+            settings=settings,
+        ),
         store=store,
-        settings=settings,
     )
-    return judged(evaluation, store=store)

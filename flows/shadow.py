@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from evals.shadowing.settings import ShadowSettings
 from prefect import flow
 
+from evals.shadowing.settings import ShadowSettings
 from flows.forms import titled
 from flows.judging import Judged, judged
 from tasks.evaluate import run_shadow_evaluation
@@ -43,14 +43,16 @@ def shadow_evaluation(
         settings: Latencies, queue model and the like. Empty: the defaults.
 
     """
-    evaluation = run_shadow_evaluation(
-        bundle,
-        dataset,
-        incumbent=incumbent or None,
-        data=data_root(data),
-        seed=seed,
-        force=force,
+    return judged(
+        lambda: run_shadow_evaluation(
+            bundle,
+            dataset,
+            incumbent=incumbent or None,
+            data=data_root(data),
+            seed=seed,
+            force=force,
+            store=store,
+            settings=settings,
+        ),
         store=store,
-        settings=settings,
     )
-    return judged(evaluation, store=store)

@@ -44,6 +44,7 @@ ASSIGNMENT_MODEL: Final = {
     "schema_version": 1,
     "edge_venue": "beta",
     "edge_latency_ns": "1000000",
+    "max_venue_age_ns": "5000000000",
     "routing_model": "art_demo_routing",
     "impact_model": "art_demo_impact",
     "slicing_policy": "twap",
