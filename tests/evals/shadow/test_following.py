@@ -173,12 +173,23 @@ def test_a_feed_that_stops_where_the_window_ends_is_whole(
 
 
 def test_data_that_come_late_make_it_inconclusive(
-    catalog: Catalog, recorder: Recorder, live: Callable[..., Evaluation], tape: Tape
+    catalog: Catalog,
+    recorder: Recorder,
+    live: Callable[..., Evaluation],
+    tape: Tape,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     parts = partitions(tape)
-    for part in parts[:2]:
+    for part in [*parts[:2], parts[3]]:
         recorder.put(part)
-    recorder.start([parts[3], parts[2], *parts[4:]], every_s=0.5)
+    look = FollowedTape._new
+
+    def after_the_fourth(self: FollowedTape) -> Any:
+        if len(self._consumed) == 3:
+            recorder.put(parts[2])
+        return look(self)
+
+    monkeypatch.setattr(FollowedTape, "_new", after_the_fourth)
     found = live(rules=rules(max_gap_s=60))
     assert found.status == "interrupted"
     assert f"{VENUE} {SYMBOL} got part-00002.parquet late: it begins at 2026-01-01T00:01:40" in found.status_detail
@@ -231,6 +242,37 @@ def test_a_feed_that_ends_before_its_time_makes_it_inconclusive(
     )
     assert whole.status == "completed"
     assert live(rules=rules(timeout_s=0.3)).status == "interrupted"
+
+
+BREAKS_LATER = """
+    global.get $calls i32.const 1 i32.add global.set $calls
+    global.get $calls i32.const 6000 i32.gt_u if unreachable end
+    i32.const 0x26000"""
+
+
+@pytest.mark.parametrize(("on_book", "partitions_read"), [(BREAKS_LATER, 2), ("unreachable", 1)])
+def test_a_candidate_that_breaks_has_failed_on_what_was_read(
+    catalog: Catalog,
+    root: Path,
+    recorder: Recorder,
+    live: Callable[..., Evaluation],
+    register: Callable[..., str],
+    wat: Callable[..., bytes],
+    tape: Tape,
+    on_book: str,
+    partitions_read: int,
+) -> None:
+    for part in partitions(tape):
+        recorder.put(part)
+    broken = register(wat(on_book))
+    found = {incumbent: live(incumbent, bundle=broken) for incumbent in (register(), "flat")}
+    for each in found.values():
+        assert each.status == "failed"
+        assert "unreachable" in each.status_detail
+        assert verify_evaluation(catalog, each.eval_id, root) == (True, each.result_digest, each.result_digest)
+    beside, alone = (catalog.dataset(f"data_{each.inputs.datasets[0][7:23]}") for each in found.values())
+    assert len(beside.partitions) == 6, "the incumbent went on"
+    assert alone.partitions == beside.partitions[:partitions_read]
 
 
 def test_no_data_at_all_is_inconclusive(live: Callable[..., Evaluation]) -> None:
