@@ -26,7 +26,7 @@ from evals.market.datasets import build_dataset
 from evals.market.parquet import encode
 from evals.market.schema import LAST_OF_PACKET
 from evals.market.synthetic import DEFAULT_INSTRUMENT, DEFAULT_START_NS, synthetic_tape
-from evals.market.tape import Tape
+from evals.market.tape import Tape, write_tape
 from evals.shadow import evaluate_shadow, evaluate_shadow_live
 from evals.shadowing.following import FollowedTape, FollowRules, follow
 from tests.evals.shadow.conftest import NOW_NS
@@ -149,6 +149,18 @@ def test_partitions_may_come_in_another_order_as_long_as_nothing_later_was_consu
     found = live()
     assert found.status == "completed"
     assert found.inputs.datasets == (build_dataset(root, VENUE, SYMBOL).digest(),)
+
+
+def test_a_window_may_go_over_midnight(catalog: Catalog, root: Path, live: Callable[..., Evaluation]) -> None:
+    """The second day restates the book that the first one ended with; who has read that one leaves it out."""
+    midnight_ns = START_NS + 86_400 * S
+    write_tape(root, synthetic_tape(5, duration_s=120, start_ns=midnight_ns - 60 * S))
+    found = live(rules=rules(from_ns=midnight_ns - 60 * S, until_ns=midnight_ns + 59 * S))
+    assert found.status == "completed"
+    dataset = build_dataset(root, VENUE, SYMBOL)
+    assert len(dataset.partitions) == 2
+    assert found.inputs.datasets == (dataset.digest(),)
+    assert verify_evaluation(catalog, found.eval_id, root) == (True, found.result_digest, found.result_digest)
 
 
 def test_the_window_is_what_was_asked_for(
