@@ -124,6 +124,8 @@ def evaluate_shadow_live(
         span_s = (rules.until_ns - min(rules.from_ns, clock())) // 10**9 + round(rules.timeout_s)
         patient = settings.model_copy(update={"wall_clock_limit_s": settings.wall_clock_limit_s + span_s})
         runs = _run(catalog, manifest, chosen, followed, patient, seed, trace, progress, abandon=followed[0].abandon)
+        for tape in followed:
+            tape.finish()
         pair = pair_of(*runs, fault=_fault(followed))
     datasets = [dataset for tape in followed if (dataset := tape.dataset()) is not None]
     for each in datasets:

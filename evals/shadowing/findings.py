@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from bundles.canonical import short_id
 from evals.evaluation import Findings
 from evals.replay import log_as_parquet
@@ -123,6 +121,8 @@ def _incumbent_metrics(incumbent: ReplayResult | None) -> dict[str, MetricValue]
 
 
 def _compared_metrics(comparison: Comparison, settings: RecordedSettings, seed: int) -> dict[str, MetricValue]:
+    import numpy as np  # noqa: PLC0415
+
     from evals.statistics.paired import compare_paired  # noqa: PLC0415
     from evals.statistics.sharpe import sharpe_metrics  # noqa: PLC0415
     from evals.statistics.trials import Trials  # noqa: PLC0415

@@ -80,6 +80,7 @@ class FollowedTape:
         self._last_ns = rules.from_ns
         self._validator = Validator()
         self._first: Path | None = None
+        self._reading: Iterator[Columns] | None = None
 
     @property
     def info(self) -> TapeInfo:
@@ -96,12 +97,22 @@ class FollowedTape:
         return True
 
     def chunks(self) -> Iterator[Columns]:
-        """Read until the window ends or data are missing; waits for what has not been written yet.
+        """Read until the window ends or data are missing, once; waits for what has not been written yet.
 
         Raises:
             TapeError, IntegrityError: as reading a dataset does.
 
         """
+        self._reading = self._reading or self._joined()
+        return self._reading
+
+    def finish(self) -> None:
+        """Read the partition that was begun to its end, and wait for no further one: a run may end before its tape."""
+        self.abandon()
+        for _ in self.chunks():
+            pass
+
+    def _joined(self) -> Iterator[Columns]:
         for chunk in joined_chunks(self._files()):
             self._validator.take(chunk)
             yield chunk

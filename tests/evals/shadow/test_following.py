@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +26,7 @@ from evals.market.datasets import build_dataset
 from evals.market.parquet import encode
 from evals.market.schema import LAST_OF_PACKET
 from evals.market.synthetic import DEFAULT_INSTRUMENT, DEFAULT_START_NS, synthetic_tape
-from evals.market.tape import Tape
+from evals.market.tape import Tape, write_tape
 from evals.shadow import evaluate_shadow, evaluate_shadow_live
 from evals.shadowing.following import FollowedTape, FollowRules, follow
 from tests.evals.shadow.conftest import NOW_NS
@@ -147,6 +151,18 @@ def test_partitions_may_come_in_another_order_as_long_as_nothing_later_was_consu
     assert found.inputs.datasets == (build_dataset(root, VENUE, SYMBOL).digest(),)
 
 
+def test_a_window_may_go_over_midnight(catalog: Catalog, root: Path, live: Callable[..., Evaluation]) -> None:
+    """The second day restates the book that the first one ended with; who has read that one leaves it out."""
+    midnight_ns = START_NS + 86_400 * S
+    write_tape(root, synthetic_tape(5, duration_s=120, start_ns=midnight_ns - 60 * S))
+    found = live(rules=rules(from_ns=midnight_ns - 60 * S, until_ns=midnight_ns + 59 * S))
+    assert found.status == "completed"
+    dataset = build_dataset(root, VENUE, SYMBOL)
+    assert len(dataset.partitions) == 2
+    assert found.inputs.datasets == (dataset.digest(),)
+    assert verify_evaluation(catalog, found.eval_id, root) == (True, found.result_digest, found.result_digest)
+
+
 def test_the_window_is_what_was_asked_for(
     root: Path, recorder: Recorder, live: Callable[..., Evaluation], tape: Tape
 ) -> None:
@@ -169,12 +185,23 @@ def test_a_feed_that_stops_where_the_window_ends_is_whole(
 
 
 def test_data_that_come_late_make_it_inconclusive(
-    catalog: Catalog, recorder: Recorder, live: Callable[..., Evaluation], tape: Tape
+    catalog: Catalog,
+    recorder: Recorder,
+    live: Callable[..., Evaluation],
+    tape: Tape,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     parts = partitions(tape)
-    for part in parts[:2]:
+    for part in [*parts[:2], parts[3]]:
         recorder.put(part)
-    recorder.start([parts[3], parts[2], *parts[4:]], every_s=0.5)
+    look = FollowedTape._new
+
+    def after_the_fourth(self: FollowedTape) -> Any:
+        if len(self._consumed) == 3:
+            recorder.put(parts[2])
+        return look(self)
+
+    monkeypatch.setattr(FollowedTape, "_new", after_the_fourth)
     found = live(rules=rules(max_gap_s=60))
     assert found.status == "interrupted"
     assert f"{VENUE} {SYMBOL} got part-00002.parquet late: it begins at 2026-01-01T00:01:40" in found.status_detail
@@ -227,6 +254,37 @@ def test_a_feed_that_ends_before_its_time_makes_it_inconclusive(
     )
     assert whole.status == "completed"
     assert live(rules=rules(timeout_s=0.3)).status == "interrupted"
+
+
+BREAKS_LATER = """
+    global.get $calls i32.const 1 i32.add global.set $calls
+    global.get $calls i32.const 6000 i32.gt_u if unreachable end
+    i32.const 0x26000"""
+
+
+@pytest.mark.parametrize(("on_book", "partitions_read"), [(BREAKS_LATER, 2), ("unreachable", 1)])
+def test_a_candidate_that_breaks_has_failed_on_what_was_read(
+    catalog: Catalog,
+    root: Path,
+    recorder: Recorder,
+    live: Callable[..., Evaluation],
+    register: Callable[..., str],
+    wat: Callable[..., bytes],
+    tape: Tape,
+    on_book: str,
+    partitions_read: int,
+) -> None:
+    for part in partitions(tape):
+        recorder.put(part)
+    broken = register(wat(on_book))
+    found = {incumbent: live(incumbent, bundle=broken) for incumbent in (register(), "flat")}
+    for each in found.values():
+        assert each.status == "failed"
+        assert "unreachable" in each.status_detail
+        assert verify_evaluation(catalog, each.eval_id, root) == (True, each.result_digest, each.result_digest)
+    beside, alone = (catalog.dataset(f"data_{each.inputs.datasets[0][7:23]}") for each in found.values())
+    assert len(beside.partitions) == 6, "the incumbent went on"
+    assert alone.partitions == beside.partitions[:partitions_read]
 
 
 def test_no_data_at_all_is_inconclusive(live: Callable[..., Evaluation]) -> None:
@@ -291,3 +349,43 @@ def test_bad_input_is_refused(tmp_path: Path, live: Callable[..., Evaluation]) -
         rules(until_ns=START_NS)
     with pytest.raises(InvalidInputError, match="poll_s is 0"):
         rules(poll_s=0)
+
+
+WAITING = """
+import sys
+from pathlib import Path
+from bundles.mm_types import MmConfig
+from evals.shadow import ShadowSettings
+from evals.shadowing.beside import Algo, run_beside
+from evals.shadowing.following import FollowRules, follow
+from tests.evals.shadow.conftest import CONFIG, RISK
+from tests.evals.shadow.test_following import START_NS, SYMBOL, UNTIL_NS, VENUE
+algo = Algo(Path(sys.argv[1]).read_bytes(), MmConfig(**CONFIG), RISK)
+tapes = follow(Path(sys.argv[2]), [(VENUE, SYMBOL)], FollowRules(from_ns=START_NS, until_ns=UNTIL_NS))
+assert tapes[0].wait()
+print("running", flush=True)
+run_beside(algo, algo, tapes, settings=ShadowSettings(), seed=1, abandon=tapes[0].abandon)
+"""
+
+
+def test_ctrl_c_ends_runs_that_wait_for_data(
+    tmp_path: Path, root: Path, recorder: Recorder, tape: Tape, compiled_algo: Callable[[str], bytes]
+) -> None:
+    recorder.put(partitions(tape)[0])
+    (tmp_path / "maker.wasm").write_bytes(compiled_algo("maker"))
+    project = Path(__file__).parents[3]
+    with subprocess.Popen(
+        [sys.executable, "-c", WAITING, str(tmp_path / "maker.wasm"), str(root)],
+        cwd=project,
+        env=os.environ | {"PYTHONPATH": str(project)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "running\n"
+        time.sleep(2)
+        run.send_signal(signal.SIGINT)
+        _, said = run.communicate(timeout=60)  # far less than the five minutes for which it would wait
+    assert said.rstrip().endswith("KeyboardInterrupt")
+    assert run.returncode not in {0, None}
