@@ -110,9 +110,9 @@ def look_problem(inputs: EvaluationInputs, state: BundleState) -> str:
     if isinstance(look, int) and not isinstance(look, bool) and look >= place:
         return ""
     return (
-        f"evaluation {inputs.eval_id} calls itself look {look} at bundle {state.bundle}, but {place - 1} other "
-        f"{inputs.kind} evaluations were recorded before it, so it is look {place} and its bounds are too narrow; run "
-        f"the {inputs.kind} evaluation again, which counts anew, and name that one"
+        f"evaluation {inputs.eval_id} calls itself look {look} at bundle {state.bundle}, but by the {inputs.kind} "
+        f"evaluations in the ledger it is look {place}, so its bounds are too narrow; run the {inputs.kind} evaluation "
+        "again, which counts anew, and name that one"
     )
 
 

@@ -56,6 +56,7 @@ def engine_fingerprint() -> EngineFingerprint:
             "evals/market/source.py",
             "evals/parents",
             "evals/routing",
+            "evals/routing/kernels",
             "evals/statistics",
         ),
         runtime={"numpy": version("numpy")},

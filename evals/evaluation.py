@@ -65,6 +65,10 @@ def engine_of(catalog: Catalog, inputs: EvaluationInputs) -> Engine:
             from evals.replay import REPLAY  # noqa: PLC0415
 
             return REPLAY
+        case ("replay" | "sandbox"), "sor":
+            from evals.routing.evaluating import ROUTING  # noqa: PLC0415
+
+            return ROUTING
         case ("replay" | "sandbox"), "assignment":
             from evals.assignment import ASSIGNMENT  # noqa: PLC0415
 

@@ -14,16 +14,12 @@ from bundles.routing import ImpactModel, RoutingModel
 from evals.market.schema import Instrument
 from evals.market.source import TapeSource
 from evals.parents.orders import ParentOrders
-from evals.routing.books import no_books, with_room
 from evals.routing.checks import check_instruments, check_model, check_only, check_times
 from evals.routing.feeding import Feeding
-from evals.routing.layout import CHILD_FILL, PARENT_RESULT
-from evals.routing.loop import DONE, WANTS_ROOM, advance, start
-from evals.routing.settings import FaultPlan, RoutingSettings
-from evals.routing.settling import settle
-from evals.routing.slicing import check_earlier_days, check_slicing, slice_counts, targets_of
-from evals.routing.split import identity_of, versions_of
-from evals.routing.state import (
+from evals.routing.kernels.books import no_books, with_room
+from evals.routing.kernels.loop import DONE, WANTS_ROOM, advance, start
+from evals.routing.kernels.settling import as_much, settle
+from evals.routing.kernels.state import (
     FILLS,
     MID,
     PENDING,
@@ -38,8 +34,12 @@ from evals.routing.state import (
     Store,
     Venues,
 )
-from evals.routing.survey import survey
-from evals.routing.sweep import DEPTH, no_offers
+from evals.routing.kernels.sweep import DEPTH, no_offers
+from evals.routing.layout import CHILD_FILL, PARENT_RESULT
+from evals.routing.settings import FaultPlan, RoutingSettings
+from evals.routing.slicing import check_earlier_days, check_slicing, slice_counts, targets_of
+from evals.routing.split import identity_of, versions_of
+from evals.routing.survey import Survey, survey
 
 _PENDING: Final = 1 << 12
 _TAKEN: Final = 1 << 14
@@ -58,8 +58,8 @@ class RoutingRun:
     """Rows of CHILD_FILL, in the order of time."""
     single_venues_1e9: NDArray[np.int64]
     """Shortfall of each parent on each venue alone, by parent and venue; of no columns where it was not asked for."""
-    events: int
-    """Rows of the tapes."""
+    covered: Survey
+    """What the tapes hold."""
 
     def digest(self) -> str:
         """Return ``sha256:<hex>`` over every column of every table."""
@@ -100,17 +100,9 @@ def execute_parents(
             anything is executed.
 
     """
+    found = check_execution(parents, tapes, model=model, slicing=slicing, settings=settings, only=only)
     instruments = [tape.info.instrument for tape in tapes]
     names = [each.venue for each in instruments]
-    check_slicing(slicing)
-    check_instruments(instruments, parents.symbol)
-    check_model(model, names, settings)
-    if only is not None:
-        check_only(only, names)
-    found = survey(tapes, settings.curve_bin_s)
-    check_times(parents, found.first_ns, found.last_ns)
-    if slicing == "vwap":
-        check_earlier_days(parents, found)
     counts = slice_counts(parents, slicing, settings)
     usable = [only is None or name in only for name in names]
     alone = [venue for venue, may in enumerate(usable) if may] if single_venues else []
@@ -127,9 +119,40 @@ def execute_parents(
     children = store.passed(rules, feeding, progress)
     results = np.zeros(len(runs), PARENT_RESULT)
     settle(runs, results)
-    own, rest = results[: len(parents)], results[len(parents) :]
-    single = rest["shortfall_1e9"].reshape(len(alone), len(parents)).T.copy()
-    return RoutingRun(own.copy(), children, single, feeding.events)
+    own, others = results[: len(parents)], results[len(parents) :].reshape(len(alone), len(parents))
+    single = np.zeros((len(alone), len(parents)), np.int64)
+    for at, venue in enumerate(alone):
+        as_much(others[at], own, instruments[venue].taker_fee_ppm, single[at])
+    return RoutingRun(own.copy(), children, single.T.copy(), found)
+
+
+def check_execution(
+    parents: ParentOrders,
+    tapes: Sequence[TapeSource],
+    *,
+    model: RoutingModel,
+    slicing: str,
+    settings: RoutingSettings,
+    only: Sequence[str] | None = None,
+) -> Survey:
+    """Refuse what cannot be executed, by name; return what the tapes hold.
+
+    Raises:
+        InvalidInputError: as `execute_parents`.
+
+    """
+    instruments = [tape.info.instrument for tape in tapes]
+    names = [each.venue for each in instruments]
+    check_slicing(slicing)
+    check_instruments(instruments, parents.symbol)
+    check_model(model, names, settings)
+    if only is not None:
+        check_only(only, names)
+    found = survey(tapes, settings.curve_bin_s)
+    check_times(parents, found.first_ns, found.last_ns)
+    if slicing == "vwap":
+        check_earlier_days(parents, found)
+    return found
 
 
 def _runs_of(

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from evals.market.schema import BUY_TRADE, LAST_OF_PACKET, SELL_TRADE
 from evals.market.source import Columns, TapeSource
-from evals.routing.money import MILLION, drawn
-from evals.routing.router import STALE
+from evals.routing.kernels.money import MILLION, drawn
+from evals.routing.kernels.router import STALE
+from evals.routing.kernels.state import ENDED, FIRST_STAMP, HAPPENED, HELD, RECEIVED, Feeds
 from evals.routing.settings import FaultPlan
-from evals.routing.state import ENDED, FIRST_STAMP, HAPPENED, HELD, RECEIVED, Feeds
 
 _EARLIEST_NS: Final = 10 * 10**9
 _Int64s = NDArray[np.int64]

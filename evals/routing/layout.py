@@ -15,6 +15,7 @@ PARENT_RESULT: Final = np.dtype(
         ("end_mid_1e9", "<i8"),
         ("notional_1e9", "<i8"),  # at the arrival mid
         ("shortfall_1e9", "<i8"),  # a cost is positive
+        ("paid_1e9", "<i8"),  # for what was filled: prices, fees and what the impact model charges; of a sale negative
         ("spread_1e9", "<i8"),
         ("impact_1e9", "<i8"),
         ("fees_1e9", "<i8"),

@@ -17,7 +17,7 @@ from bundles.manifests import SlicingPolicy
 from evals.engine.arithmetic import muldiv
 from evals.market.rules import utc
 from evals.parents.orders import ParentOrders
-from evals.routing.compiled import kernel
+from evals.routing.kernels.compiled import kernel
 from evals.routing.settings import RoutingSettings
 from evals.routing.survey import DAY_NS, Survey
 

@@ -38,7 +38,7 @@ _ROUNDING: Final = 1e-12
 """Deviations that are smaller, of the largest numerator, are rounding."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Resampled:
     """A ratio of sums and how far its draws lay from it."""
 

@@ -578,6 +578,54 @@ def test_live_needs_a_market_that_the_earlier_evidence_has_not_seen(day: int) ->
         assert "later than, and apart from" in decision.unmet[0]
 
 
+def with_look(case: Case, number: int, look: object, day: int = 0) -> str:
+    """Record a shadow evaluation that calls itself this look; None leaves the name away."""
+    inputs = evaluation_of(case.bundle, "shadow", number=number).inputs
+    said = {} if look is None else {"look": look}
+    inputs = inputs.model_copy(update={"settings": {**inputs.settings, **said}})
+    return case.record("shadow", number=number, day=day, inputs=inputs)
+
+
+@pytest.mark.parametrize("look", [1, 0, -2, "2", 1.5, True, None])
+def test_an_evaluation_must_not_claim_an_earlier_look_than_it_is(look: object) -> None:
+    case = Case("edge", "shadow")  # it comes with one shadow evaluation
+    case.named = [with_look(case, 20, look)]
+    decision = case.decide()
+    if look is None:
+        assert not decision.unmet
+        return
+    (problem,) = decision.unmet
+    assert problem.startswith(f"evaluation {case.named[0]} calls itself look {look} at bundle {case.bundle.bundle_id}")
+    assert "by the shadow evaluations in the ledger it is look 2, so its bounds are too narrow" in problem
+    assert "run the shadow evaluation again" in problem
+
+
+@pytest.mark.parametrize("look", [2, 3, 100])
+def test_a_later_look_than_the_place_claims_less_and_counts(look: int) -> None:
+    case = Case("edge", "shadow")
+    case.named = [with_look(case, 20, look)]
+    assert not case.decide().unmet
+
+
+def test_the_place_of_a_look_is_where_it_was_first_recorded() -> None:
+    case = Case("edge", "shadow")
+    second = with_look(case, 20, 2)
+    with_look(case, 21, 3)
+    case.record("replay", number=22)
+    case.named = [with_look(case, 20, 2)]  # run again
+    assert case.named == [second]
+    assert not case.decide().unmet
+
+
+def test_each_named_evaluation_answers_for_its_look() -> None:
+    case = Case("edge", "live")
+    honest, wrong = with_look(case, 30, 3, day=20), with_look(case, 31, 3, day=30)
+    case.named = [honest, wrong]
+    problems = [each for each in case.decide().unmet if "calls itself" in each]
+    assert len(problems) == 1
+    assert problems[0].startswith(f"evaluation {wrong} calls itself look 3")
+
+
 def test_a_later_failure_revokes_stages_already_climbed() -> None:
     case = Case("edge", "shadow")
     failing = case.record("replay", number=70, metrics={"traps": 1})

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evals.labels import METRICS, meaning_of
+from evals.labels import METRICS, meaning_of, replay
 from evals.market.schema import Instrument
 from evals.metrics import Metrics, RunTotals, band
 from evals.wasm.abi import REJECT_CODES
@@ -27,7 +27,7 @@ def metrics() -> dict[str, Any]:
 
 def test_the_labels_are_those_of_the_metrics(metrics: dict[str, Any]) -> None:
     codes = {f"rejects_{name}" for name in REJECT_CODES.values()}
-    assert set(metrics) - codes == set(METRICS)
+    assert set(metrics) - codes == set(replay.METRICS)
     assert all(meaning_of(name).group == "Rejects by code" for name in codes)
 
 

@@ -7,12 +7,12 @@ for its aggressor fills; and so does the other side of the book when it comes to
 
 from __future__ import annotations
 
-from evals.routing.books import ASKS, BIDS, place_of
-from evals.routing.compiled import kernel
-from evals.routing.filling import fill, note_taken, write_row
+from evals.routing.kernels.books import ASKS, BIDS, place_of
+from evals.routing.kernels.compiled import kernel
+from evals.routing.kernels.filling import fill, note_taken, write_row
+from evals.routing.kernels.oracle import NOT_ENOUGH, least_cost
+from evals.routing.kernels.state import Rules, Store
 from evals.routing.layout import CROSSED_BOOK, QUEUE_FRONT, TRADE_THROUGH, UNFILLED
-from evals.routing.oracle import NOT_ENOUGH, least_cost
-from evals.routing.state import Rules, Store
 
 
 @kernel

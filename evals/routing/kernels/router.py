@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from evals.engine.arithmetic import muldiv
-from evals.routing.books import best_of, is_live, market_mid, place_of
-from evals.routing.compiled import kernel
-from evals.routing.displacement import displacement
-from evals.routing.events import ARRIVAL, END, SLICE, push_event
-from evals.routing.filling import fill, forget_taken, note_taken, side_taken, taken_at, write_row
-from evals.routing.layout import REJECTED, TAKEN, UNFILLED
-from evals.routing.money import MILLION, drawn, mixed, whole_root
-from evals.routing.oracle import least_cost
-from evals.routing.queueing import cancel_resting, rest
-from evals.routing.state import (
+from evals.routing.kernels.books import best_of, is_live, market_mid, place_of
+from evals.routing.kernels.compiled import kernel
+from evals.routing.kernels.displacement import displacement
+from evals.routing.kernels.events import ARRIVAL, END, SLICE, push_event
+from evals.routing.kernels.filling import fill, forget_taken, note_taken, side_taken, taken_at, write_row
+from evals.routing.kernels.money import MILLION, drawn, mixed, whole_root
+from evals.routing.kernels.oracle import least_cost
+from evals.routing.kernels.queueing import cancel_resting, rest
+from evals.routing.kernels.state import (
     FIRST_STAMP,
     MIDS_HIGH,
     MIDS_LOW,
@@ -29,7 +28,8 @@ from evals.routing.state import (
     Rules,
     Store,
 )
-from evals.routing.sweep import DEPTH, sweep
+from evals.routing.kernels.sweep import DEPTH, sweep
+from evals.routing.layout import REJECTED, TAKEN, UNFILLED
 
 _REJECTION = 1
 _PARTIAL = 2

@@ -7,9 +7,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evals.routing.books import Books
+from evals.routing.kernels.books import Books
+from evals.routing.kernels.sweep import Offers
 from evals.routing.layout import CHILD_FILL
-from evals.routing.sweep import Offers
 
 _Int64s = NDArray[np.int64]
 Records = NDArray[np.void]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from evals.engine.arithmetic import muldiv, times_1e8
-from evals.routing.compiled import kernel
+from evals.routing.kernels.compiled import kernel
 
 ONE_1E8 = 100_000_000
 MILLION = 1_000_000

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evals.routing.compiled import kernel
+from evals.routing.kernels.compiled import kernel
 
 BIDS: Final = 0
 ASKS: Final = 1

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from evals.routing.books import ASKS, BIDS, Books
-from evals.routing.compiled import kernel
-from evals.routing.money import MILLION, least_fee_of, least_paid
+from evals.routing.kernels.books import ASKS, BIDS, Books
+from evals.routing.kernels.compiled import kernel
+from evals.routing.kernels.money import MILLION, least_fee_of, least_paid
 
 NOT_ENOUGH = 2**63 - 1
 

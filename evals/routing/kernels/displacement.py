@@ -10,9 +10,9 @@ ours: what the book itself cost is measured, so a fill is never charged for itse
 from __future__ import annotations
 
 from evals.engine.arithmetic import muldiv
-from evals.routing.compiled import kernel
-from evals.routing.money import MILLION, decayed, whole_root
-from evals.routing.state import Records, Rules
+from evals.routing.kernels.compiled import kernel
+from evals.routing.kernels.money import MILLION, decayed, whole_root
+from evals.routing.kernels.state import Records, Rules
 
 _DAY_NS = 86_400 * 10**9
 _TRILLION = 10**12

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from evals.engine.arithmetic import exceeds_bps, muldiv
 from evals.market import schema
 from evals.market.walk import OFF_MARKET_BPS
-from evals.routing.books import ASKS, BIDS, Books, best_of, market_mid, set_level
-from evals.routing.compiled import kernel
-from evals.routing.events import ARRIVAL, BEFORE, END, SLICE, drop_event, kind_of, push_event, run_of
-from evals.routing.queueing import may_matter, on_level, on_trade
-from evals.routing.router import on_arrival, on_end, on_slice
-from evals.routing.state import (
+from evals.routing.kernels.books import ASKS, BIDS, Books, best_of, market_mid, set_level
+from evals.routing.kernels.compiled import kernel
+from evals.routing.kernels.events import ARRIVAL, BEFORE, END, SLICE, drop_event, kind_of, push_event, run_of
+from evals.routing.kernels.queueing import may_matter, on_level, on_trade
+from evals.routing.kernels.router import on_arrival, on_end, on_slice
+from evals.routing.kernels.state import (
     ENDED,
     EVENTS,
     FILLS,

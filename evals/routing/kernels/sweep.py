@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evals.engine.arithmetic import muldiv, times_1e8
-from evals.routing.compiled import kernel
-from evals.routing.money import share_up
+from evals.routing.kernels.compiled import kernel
+from evals.routing.kernels.money import share_up
 
 DEPTH = 64
 """Levels of a side that the router looks at."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from evals.routing.books import ASKS, BIDS, Books, market_mid, place_of
-from evals.routing.compiled import kernel
-from evals.routing.displacement import displacement, note_fill
-from evals.routing.money import fee_of, paid
-from evals.routing.state import FILLS, NOW, TAKEN_FREE, Rules, Store
+from evals.routing.kernels.books import ASKS, BIDS, Books, market_mid, place_of
+from evals.routing.kernels.compiled import kernel
+from evals.routing.kernels.displacement import displacement, note_fill
+from evals.routing.kernels.money import fee_of, paid
+from evals.routing.kernels.state import FILLS, NOW, TAKEN_FREE, Rules, Store
 
 
 @kernel

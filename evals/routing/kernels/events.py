@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from evals.routing.compiled import kernel
-from evals.routing.state import EVENTS, Store
+from evals.routing.kernels.compiled import kernel
+from evals.routing.kernels.state import EVENTS, Store
 
 ARRIVAL = 0
 END = 1

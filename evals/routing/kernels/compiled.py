@@ -1,4 +1,4 @@
-"""The decorator of this room's kernels: the engine's, with a cache that also depends on every source in this room."""
+"""The decorator of this room's kernels: the engine's, with a cache that also depends on every kernel of this room."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from evals.engine.fingerprint import sources_digest
 from evals.engine.kernel import kernel as engine_kernel
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-_SOURCES = sources_digest("evals/routing")
+_SOURCES = sources_digest("evals/routing/kernels", "evals/routing/layout.py")
 
 
 def kernel(function: _Function) -> _Function:

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evals.engine.arithmetic import muldiv, times_1e8
-from evals.routing.compiled import kernel
-from evals.routing.money import paid
-from evals.routing.state import HALF_MASK
+from evals.routing.kernels.compiled import kernel
+from evals.routing.kernels.money import fee_of, paid
+from evals.routing.kernels.state import HALF_MASK
 
 
 @kernel
@@ -38,6 +38,7 @@ def settle(runs: NDArray[np.void], results: NDArray[np.void]) -> None:
         into.opportunity_1e9 = end_1e9 - rest_1e9
         charged_1e9 = run.impact_1e9 + run.spread_1e9 + run.paid_mid_1e9 - run.paid_1e9
         into.shortfall_1e9 = run.paid_1e9 + charged_1e9 + run.fees_1e9 + end_1e9 - all_1e9
+        into.paid_1e9 = run.paid_1e9 + charged_1e9 + run.fees_1e9
         into.oracle_1e9 = run.least_1e9 + end_1e9 - all_1e9
         into.twap_1e9 = _mean(
             run.mids_high_to, run.mids_low_to, run.mids_high_from, run.mids_low_from, run.time_to - run.time_from
@@ -52,6 +53,29 @@ def settle(runs: NDArray[np.void], results: NDArray[np.void]) -> None:
         into.side, into.slices, into.version = side, run.slices, run.version
         into.children, into.rejects, into.partial_fills = run.children, run.rejects, run.partial_fills
         into.stale_venues, into.live_venues = run.stale_venues, run.live_venues
+
+
+@kernel
+def at_price(results: NDArray[np.void], prices_1e9: NDArray[np.int64], costs_1e9: NDArray[np.int64]) -> None:
+    """Write what the filled part of each result would have cost at a price, without fees."""
+    for at in range(len(results)):
+        each = results[at]
+        costs_1e9[at] = paid(each.side, prices_1e9[at], each.filled_1e8)
+
+
+@kernel
+def as_much(
+    alone: NDArray[np.void], results: NDArray[np.void], fee_ppm: int, shortfalls_1e9: NDArray[np.int64]
+) -> None:
+    """Write each shortfall on one venue as if as much had been filled there as in the results.
+
+    What was filled less pays the venue's fee at the end's mid, what was filled more gets it back: otherwise who fills
+    less would be the cheaper for the fees alone.
+    """
+    for at in range(len(results)):
+        each, missing_1e8 = alone[at], results[at].filled_1e8 - alone[at].filled_1e8
+        fee_1e9 = fee_of(each.end_mid_1e9, abs(missing_1e8), fee_ppm)
+        shortfalls_1e9[at] = each.shortfall_1e9 + (fee_1e9 if missing_1e8 > 0 else -fee_1e9)
 
 
 @kernel
