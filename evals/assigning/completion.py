@@ -2,14 +2,15 @@
 
 Perold's opportunity cost values the rest at the mid of the end, where nobody can trade. The rest is therefore completed
 on paper at the order's end: taken from all live books of that moment, cheapest first, with the fees of the tapes and
-within the order's limit. What even they do not hold is charged like the dearest unit taken; without any live book, and
-beyond the limit, nothing is added. The same books complete either route's rest.
+within the order's limit; what the order itself took at a price is not there to be taken again. What even these books do
+not hold is charged like the dearest unit that they do; without any, nothing is added.
 
 completion = sum over what is taken of quantity x (side x (price - mid at the end) + price x fee), rounded up to 10^-9
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -23,6 +24,7 @@ from evals.market.source import TapeSource
 from evals.parents.arrivals import seen_at_arrival
 from evals.parents.orders import ParentOrders
 from evals.routing.execution import RoutingRun
+from evals.routing.layout import TAKEN
 
 
 def completions(
@@ -41,19 +43,32 @@ def completions(
     ending = replace(parents, ids=tuple(parents.ids[row] for row in which.tolist()), rows=rows)
     seen = [seen_at_arrival(ending, tape) for tape in tapes]
     live = [each.live(ending, model.max_venue_age_ns) for each in seen]
-    for at, row in enumerate(which.tolist()):
-        books = [
-            Level(px, size, each.instrument.taker_fee_ppm)
-            for each, is_live in zip(seen, live, strict=True)
-            if is_live[at]
-            for px, size in each.levels[at]
-        ]
-        side, limit = int(rows["side"][at]), int(rows["limit_px_1e9"][at])
-        for run, rest, into in zip(runs, rests, found, strict=True):
+    for run, rest, into in zip(runs, rests, found, strict=True):
+        taken = _taken(run)
+        for at, row in enumerate(which.tolist()):
             mid = int(run.parents["end_mid_1e9"][row])
-            if rest[row] > 0 and mid > 0:
-                into[row] = completed(books, side=side, rest_1e8=int(rest[row]), limit_1e9=limit, mid_1e9=mid).cost_1e9
+            if rest[row] <= 0 or mid <= 0:
+                continue
+            books = [
+                Level(px, size - taken.get((row, venue, px), 0), each.instrument.taker_fee_ppm)
+                for venue, each in enumerate(seen)
+                if live[venue][at]
+                for px, size in each.levels[at]
+                if size > taken.get((row, venue, px), 0)
+            ]
+            side, limit = int(rows["side"][at]), int(rows["limit_px_1e9"][at])
+            into[row] = completed(books, side=side, rest_1e8=int(rest[row]), limit_1e9=limit, mid_1e9=mid).cost_1e9
     return found
+
+
+def _taken(run: RoutingRun) -> dict[tuple[int, int, int], int]:
+    """Return what a run took from books, by parent, venue and price."""
+    children = run.children[(run.children["reason"] == TAKEN) & (run.children["qty_1e8"] > 0)]
+    taken: dict[tuple[int, int, int], int] = defaultdict(int)
+    columns = (children[name].tolist() for name in ("parent", "venue", "px_1e9", "qty_1e8"))
+    for parent, venue, px, qty in zip(*columns, strict=True):
+        taken[parent, venue, px] += qty
+    return dict(taken)
 
 
 def completed(levels: Sequence[Level], *, side: int, rest_1e8: int, limit_1e9: int, mid_1e9: int) -> Estimate:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,11 +47,33 @@ def test_the_example_of_the_document(example: Desk, outputs: Rows) -> None:
     assert metrics["fill_ratio"] == 1.0
 
 
+def test_the_document_says_what_the_examples_come_to() -> None:
+    text = (Path(__file__).parents[3] / "docs/assignment.md").read_text(encoding="utf-8")
+    for figure in ("249.875", "0.400075", "0.250009", "0.150066", "0.5001", "0.600106", "0.550084"):
+        assert figure in text
+    reasons = set(re.findall(r"\| `([a-z_]+)` \|$", text, re.MULTILINE))
+    assert reasons == {reason.label for reason in Reason}
+
+
 def test_the_wrong_choice_is_regretted_to_the_last_unit(example: Desk, outputs: Rows) -> None:
     evaluation = example.evaluate(example.policy(HUGE, HUGE))
     row = outputs(example, evaluation)[0]
     assert row["regret_1e9"] == evaluation.metrics["regret_1e9"] == 400_075_000 - 250_009_000
     assert evaluation.metrics["worse_choices"] == 1
+
+
+def test_a_route_is_not_cheap_because_it_did_not_fill(example: Desk, outputs: Rows) -> None:
+    """The second example of `docs/assignment.md`: 4 are asked for, of which the home venue has 3."""
+    row = (11 * 10**9, 400_000_000, 0, 0, 0, 1, 1)
+    four = write_parents(ParentOrders("BTC-USD", ("p-4",), np.array([row], PARENT)), importer="test")
+    evaluation = example.evaluate(example.policy(200 * MONEY, 1_000 * MONEY), parents=four)
+    found = outputs(example, evaluation)[0]
+    assert Reason(found["reason"]) is Reason.BAND_SOR_DEEPER
+    assert (found["edge_filled_1e8"], found["sor_filled_1e8"]) == (300_000_000, 400_000_000)
+    assert (found["edge_shortfall_1e9"], found["edge_completion_1e9"]) == (500_100_000, 100_006_000)
+    assert (found["sor_shortfall_1e9"], found["sor_completion_1e9"]) == (550_084_000, 0)
+    assert found["regret_1e9"] == 0
+    assert (evaluation.metrics["edge_fill_ratio"], evaluation.metrics["sor_fill_ratio"]) == (0.75, 1.0)
 
 
 def test_the_figures_follow_from_the_rows(trading: Desk, outputs: Rows) -> None:
