@@ -362,3 +362,44 @@ def test_an_algo_has_no_policy_recording(desk: Desk, deployed: Any, tmp_path: Pa
             runner=Runner("ci"),
             now_ns=NOW_NS,
         )
+
+
+@both
+def test_what_happens_later_changes_nothing_before(desk: Desk, tmp_path: Path, kind: str) -> None:
+    children, _ = desk.children(kind)
+    cut_ns = int(desk.tapes[0].events["receive_ns"][0]) + 45 * 10**9
+    other_root = tmp_path / "other"
+    datasets = []
+    for tape in desk.tapes:
+        ends = np.flatnonzero((tape.events["flags"] & 1) & (tape.events["receive_ns"] <= cut_ns))
+        cut = int(ends[-1]) + 1
+        events = tape.events.copy()
+        # Everything later is worth a tenth, and half as deep.
+        events["px_1e9"][cut:] //= 10 * TICK_1E9
+        events["px_1e9"][cut:] *= TICK_1E9
+        events["sz_1e8"][cut:] //= 2
+        clear = events[cut : cut + 1].copy()
+        clear["kind"], clear["px_1e9"], clear["sz_1e8"], clear["flags"] = 5, 0, 0, 3
+        # Levels that were different prices before may be one now; a book of its own begins with a clear.
+        changed = Tape(np.concatenate([events[:cut], clear, *_sides_apart(events[cut:])]), tape.info)
+        write_tape(other_root, changed)
+        venue = tape.info.instrument.venue
+        datasets.append(desk.catalog.register_dataset(build_dataset(other_root, venue, "BTC-USD")))
+    one = desk.reviewed(kind, desk.write(tmp_path / "one", kind, children))
+    late = children["at_ns"] > cut_ns
+    children["px_1e9"] = children["px_1e9"] + late * 7 * TICK_1E9
+    folder = desk.write(tmp_path / "two", kind, children)
+    two = desk.reviewed(kind, folder, dataset=datasets, data_root=other_root)
+    ended = desk.parents.rows["arrival_ns"] + desk.parents.rows["horizon_ns"] <= cut_ns - 10**9
+    tables = [output(desk, each, "parents") for each in (one, two)]
+    assert ended.any()
+    assert tables[0][ended].equals(tables[1][ended])
+    assert not tables[0][~ended].equals(tables[1][~ended])
+
+
+def _sides_apart(events: Any) -> list[Any]:
+    """Keep bids and offers from crossing: offers go up by a tenth."""
+    events = events.copy()
+    offers = (events["kind"] == 2) | (events["kind"] == 3)
+    events["px_1e9"][offers] += 1_000 * TICK_1E9
+    return [events]
