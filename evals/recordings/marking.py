@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -229,16 +230,22 @@ def _orders(actions: Rows, fills: Records) -> Records:
         filled[row] += qty
         if row not in completed and filled[row] >= amended.get(row, int(actions["qty_1e8"][row])):
             completed[row] = max(at_ns, int(actions["at_ns"][row]))
-    for row in (row for known in rows.values() for row in known):
-        orders["filled_1e8"][row] = filled[row]
-        cancel_ns, complete_ns = cancelled.get(row), completed.get(row)
-        if complete_ns is not None:
-            orders["outcome"][row], orders["done_ns"][row] = FILLED, min(complete_ns, cancel_ns or complete_ns)
-        elif cancel_ns is not None:
-            orders["outcome"][row], orders["done_ns"][row] = CANCELED, cancel_ns
-        else:
-            orders["outcome"][row], orders["done_ns"][row] = OPEN, 0
+    new = taken[actions["kind"][taken] == NEW]
+    for at, qty in filled.items():
+        orders["filled_1e8"][at] = qty
+    complete_ns, cancel_ns = (_spread(len(actions), times) for times in (completed, cancelled))
+    orders["outcome"][new] = np.where(complete_ns > 0, FILLED, np.where(cancel_ns > 0, CANCELED, OPEN))[new]
+    # A cancel that came too late did not end the order, but the algo thought so from then on.
+    ends_ns = np.where((complete_ns > 0) & (cancel_ns > 0), np.minimum(complete_ns, cancel_ns), complete_ns + cancel_ns)
+    orders["done_ns"][new] = ends_ns[new]
     return orders
+
+
+def _spread(count: int, values: Mapping[int, int]) -> Int64s:
+    """Return an array with these values at their rows, and 0 elsewhere."""
+    spread = np.zeros(count, np.int64)
+    spread[list(values)] = list(values.values())
+    return spread
 
 
 def _both_sides_ns(orders: Records, last_ns: int) -> int:
