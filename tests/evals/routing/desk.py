@@ -81,7 +81,9 @@ def shaken(tape: Tape, venue: str, seed: int, **facts: Any) -> Tape:
     events = tape.events.copy()
     lot = int(tape.info.instrument.lot_size_1e8)
     levels = (events["kind"] <= ASK) & (events["sz_1e8"] > 0)
-    events["sz_1e8"][levels] = (events["sz_1e8"][levels] // lot * random.integers(1, 4, levels.sum()) + 1) * lot // 2 // lot * lot
+    events["sz_1e8"][levels] = (
+        (events["sz_1e8"][levels] // lot * random.integers(1, 4, levels.sum()) + 1) * lot // 2 // lot * lot
+    )
     events["sz_1e8"][levels] = np.maximum(events["sz_1e8"][levels], lot)
     later = int(random.integers(0, 5 * MS))
     events["exchange_ns"] += later
