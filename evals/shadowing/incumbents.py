@@ -55,15 +55,14 @@ def holder_of_next_rung(catalog: Catalog, candidate: EdgeBundle, *, now_ns: int)
     Asked are other edge bundles of the same strategy that are not in quarantine. Those on the lowest occupied rung
     above the candidate's come first; among them the one that came there last, then the least id.
     """
-    own_id, order = candidate.bundle_id, STAGES["edge"]
-    rung = order.index(catalog.ledger.state(own_id).stage_at(now_ns))
+    order = STAGES["edge"]
+    rung = order.index(catalog.ledger.state(candidate.bundle_id).stage_at(now_ns))
     verifier = Verifier(catalog)
     # Heads are quick to read; the histories of the few that remain are verified: a forged one must not lower the bar.
     above = [
         state
         for bundle, standing in standings(catalog).items()
-        if bundle != own_id
-        and (standing.target, standing.strategy) == ("edge", candidate.label)
+        if (standing.target, standing.strategy) == ("edge", candidate.label)
         and order.index(standing.stage_at(now_ns)) > rung
         and (state := verifier.state(verifier.history(bundle))).quarantine is None
         and order.index(state.stage_at(now_ns)) > rung

@@ -184,12 +184,14 @@ def test_a_feed_that_stops_where_the_window_ends_is_whole(
     assert live(rules=rules(until_ns=START_NS + 306 * S, timeout_s=0.1)).status == "interrupted"
 
 
+@pytest.mark.parametrize("name", ["part-00002.parquet", "part-00009.parquet"])
 def test_data_that_come_late_make_it_inconclusive(
     catalog: Catalog,
     recorder: Recorder,
     live: Callable[..., Evaluation],
     tape: Tape,
     monkeypatch: pytest.MonkeyPatch,
+    name: str,
 ) -> None:
     parts = partitions(tape)
     for part in [*parts[:2], parts[3]]:
@@ -198,13 +200,13 @@ def test_data_that_come_late_make_it_inconclusive(
 
     def after_the_fourth(self: FollowedTape) -> Any:
         if len(self._consumed) == 3:
-            recorder.put(parts[2])
+            recorder.put((parts[2][0].replace("part-00002.parquet", name), parts[2][1]))
         return look(self)
 
     monkeypatch.setattr(FollowedTape, "_new", after_the_fourth)
     found = live(rules=rules(max_gap_s=60))
     assert found.status == "interrupted"
-    assert f"{VENUE} {SYMBOL} got part-00002.parquet late: it begins at 2026-01-01T00:01:40" in found.status_detail
+    assert f"{VENUE} {SYMBOL} got {name} late: it begins at 2026-01-01T00:01:40" in found.status_detail
     assert catalog.evaluations(catalog.bundle_of(found)) == [], "it counts for nothing"
     assert 190 < found.coverage.duration_s < 201
     assert found.inputs.datasets == (), "a book that was updated without the rows between is crossed: no dataset"

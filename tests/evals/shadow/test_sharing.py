@@ -70,6 +70,7 @@ def test_who_is_ahead_waits_but_not_for_ever_and_not_for_who_has_left(monkeypatc
         if taken == 30:
             shared.reader(1).leave()
     assert taken == source.read > 60
+    assert shared._waiting.keys() == {0}, "nothing is kept for who has left"
 
 
 def test_a_fault_comes_to_every_reader_after_the_rows_before_it() -> None:
