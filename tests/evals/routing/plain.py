@@ -285,7 +285,8 @@ def _one(
                 taken[venue, px] = (size + (gone if at >= set_by else 0), set_by)
                 got += size
         least += plain_least(books, rules, side, got)
-        moves.done.append((now, got))
+        if got:
+            moves.done.append((now, got))
         found["filled_1e8"] += got
     end = mid or found["arrival_mid_1e9"]
     rest = qty - found["filled_1e8"]
