@@ -5,9 +5,6 @@ The account is the recording's, its positions are marked to the mids of the tape
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +19,7 @@ from evals.engine.layout import (
     FILL_LOG,
     FILLED,
     MARKOUT_HORIZONS_NS,
+    NEVER,
     OPEN,
     ORDER_LOG,
     QUEUE_FRONT,
@@ -198,54 +196,54 @@ def _orders(actions: Rows, fills: Records) -> Records:
     orders["outcome"] = np.where(refused, np.where(actions["reject_code"] >= _FIRST_RISK_CODE, REFUSED, REJECTED), DONE)
     orders["done_ns"] = actions["at_ns"]
     taken = np.flatnonzero(~refused & (actions["kind"] <= AMEND))
-    times: defaultdict[int, list[int]] = defaultdict(list)
-    rows: defaultdict[int, list[int]] = defaultdict(list)
-    columns = zip(
-        taken.tolist(),
-        *(actions[name][taken].tolist() for name in ("kind", "order_id", "qty_1e8", "at_ns")),
-        strict=True,
-    )
-    amended: dict[int, int] = {}
-    cancelled: dict[int, int] = {}
-    for row, kind, order_id, qty, at_ns in columns:
-        known = rows[order_id]
-        if kind == NEW:
-            known.append(row)
-            times[order_id].append(at_ns)
-        elif known and kind == CANCEL:
-            cancelled.setdefault(known[-1], at_ns)
-        elif known:
-            amended[known[-1]] = qty
-    filled: defaultdict[int, int] = defaultdict(int)
-    completed: dict[int, int] = {}
-    for index, (order_id, qty, at_ns) in enumerate(
-        zip(fills["order_id"].tolist(), fills["qty_1e8"].tolist(), fills["exchange_ns"].tolist(), strict=True)
-    ):
-        known = rows.get(order_id, [])
-        if not known:
-            continue
-        # Ids may be used again; a fill belongs to the order placed last before it.
-        row = known[max(bisect_right(times[order_id], at_ns) - 1, 0)]
-        fills["order_row"][index] = row
-        filled[row] += qty
-        if row not in completed and filled[row] >= amended.get(row, int(actions["qty_1e8"][row])):
-            completed[row] = max(at_ns, int(actions["at_ns"][row]))
-    new = taken[actions["kind"][taken] == NEW]
-    for at, qty in filled.items():
-        orders["filled_1e8"][at] = qty
-    complete_ns, cancel_ns = (_spread(len(actions), times) for times in (completed, cancelled))
-    orders["outcome"][new] = np.where(complete_ns > 0, FILLED, np.where(cancel_ns > 0, CANCELED, OPEN))[new]
-    # A cancel that came too late did not end the order, but the algo thought so from then on.
-    ends_ns = np.where((complete_ns > 0) & (cancel_ns > 0), np.minimum(complete_ns, cancel_ns), complete_ns + cancel_ns)
-    orders["done_ns"][new] = ends_ns[new]
+    kinds, ids, at_ns = (actions[name][taken] for name in ("kind", "order_id", "at_ns"))
+    places = taken[kinds == NEW]
+    # Ids may be used again: a cancel or an amend is of the order placed last before it, a fill of the one by its time.
+    of_action = _placed_last(ids, taken, kinds == NEW, taken)
+    of_action[of_action > taken] = -1  # there was no order yet
+    of_fill = _placed_last(
+        np.concatenate([ids[kinds == NEW], fills["order_id"]]),
+        np.concatenate([at_ns[kinds == NEW], fills["exchange_ns"]]),
+        np.arange(len(places) + len(fills)) < len(places),
+        np.concatenate([places, np.full(len(fills), -1)]),
+    )[len(places) :]
+    fills["order_row"] = of_fill
+    cancel_ns, complete_ns = np.full(len(actions), NEVER), np.full(len(actions), NEVER)
+    cancels = (kinds == CANCEL) & (of_action >= 0)
+    np.minimum.at(cancel_ns, of_action[cancels], at_ns[cancels])
+    wanted_1e8 = actions["qty_1e8"].copy()
+    amends = (kinds == AMEND) & (of_action >= 0)
+    wanted_1e8[of_action[amends]] = actions["qty_1e8"][taken[amends]]  # the last one counts
+    known = np.flatnonzero(of_fill >= 0)
+    known = known[np.argsort(of_fill[known], kind="stable")]
+    row, qty = of_fill[known], fills["qty_1e8"][known]
+    np.add.at(orders["filled_1e8"], row, qty)
+    sums = np.cumsum(qty)
+    first = np.searchsorted(row, row, "left")
+    enough = sums - sums[first] + qty[first] >= wanted_1e8[row]
+    np.minimum.at(complete_ns, row[enough], np.maximum(fills["exchange_ns"][known], actions["at_ns"][row])[enough])
+    ended_ns = np.minimum(cancel_ns, complete_ns)
+    outcome = np.where(complete_ns < NEVER, FILLED, np.where(cancel_ns < NEVER, CANCELED, OPEN))
+    orders["outcome"][places] = outcome[places]
+    orders["done_ns"][places] = np.where(ended_ns < NEVER, ended_ns, 0)[places]
     return orders
 
 
-def _spread(count: int, values: Mapping[int, int]) -> Int64s:
-    """Return an array with these values at their rows, and 0 elsewhere."""
-    spread = np.zeros(count, np.int64)
-    spread[list(values)] = list(values.values())
-    return spread
+def _placed_last(ids: NDArray[np.uint64], times: Int64s, is_new: NDArray[np.bool_], rows: Int64s) -> Int64s:
+    """Return for each entry the row of the order with its id that was placed last by its time.
+
+    If all were placed later, because of the clocks, the first of them; -1 if there is none with that id.
+    """
+    order = np.lexsort((~is_new, times, ids))
+    new, own, held = is_new[order], ids[order], rows[order]
+    places = np.arange(len(order))
+    before = np.maximum.accumulate(np.where(new, places, -1)) if len(order) else places
+    after = np.minimum.accumulate(np.where(new, places, len(order))[::-1])[::-1] if len(order) else places
+    found: Int64s = np.full(len(order), -1, np.int64)
+    for nearest, there in ((after, after < len(order)), (before, before >= 0)):
+        same = there & (own[np.where(there, nearest, 0)] == own)
+        found[order[same]] = held[nearest[same]]
+    return found
 
 
 def _both_sides_ns(orders: Records, last_ns: int) -> int:

@@ -21,7 +21,7 @@ DOCUMENT_NAME: Final = "recording.json"
 LARGEST_DOCUMENT_BYTES: Final = 4 << 20
 LARGEST_PART_BYTES: Final = 256 << 20
 LARGEST_PART_ROWS: Final = 1 << 22
-MOST_ROWS: Final = 1 << 26
+MOST_ROWS: Final = 1 << 24
 """Of one stream, over all its parts."""
 LONGEST_DETAIL: Final = 256
 """Bytes of the text of one event."""

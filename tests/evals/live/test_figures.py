@@ -11,8 +11,11 @@ import pytest
 from evals.engine.layout import FILL_LOG
 from evals.labels import meaning_of
 from evals.labels.live import METRICS
+from evals.recordings.gaps import gaps_of
 from evals.recordings.matching import match_fills
+from evals.recordings.reading import read_folder
 from evals.recordings.schema import EVENT_KINDS, SCHEMAS
+from evals.report import report_of
 from tests.evals.live.conftest import Deployed, Streams, write
 from tests.evals.live.test_live_review import reviewed
 
@@ -57,3 +60,25 @@ def test_the_worked_example() -> None:
     assert found.fill_match == pytest.approx(0.857, abs=1e-3)
     assert found.slippage_bps == pytest.approx(6.66, abs=1e-2)
     assert (found.unmatched, found.unmatched_twin) == (1, 0)
+
+
+def test_the_example_writes_a_sound_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for example in re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL):
+        exec(compile(example, "docs/live-review.md", "exec"), {})
+    found, files = read_folder(tmp_path / "recording")
+    assert gaps_of(found) == []
+    assert sorted(files) == [
+        "actions-000001.parquet",
+        "events-000001.parquet",
+        "events-000002.parquet",
+        "fills-000001.parquet",
+        "recording.json",
+    ]
+
+
+def test_a_review_has_a_report(deployed: Deployed, streams: Streams, tmp_path: Path) -> None:
+    found = reviewed(deployed, write(tmp_path / "r", streams, deployed.digest))
+    page = report_of(deployed.catalog, found, None)
+    assert "Live-review of bun_" in page
+    assert "Fill match" in page

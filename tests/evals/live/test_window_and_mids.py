@@ -229,3 +229,71 @@ def test_what_became_of_orders() -> None:
     assert found.fills["order_row"].tolist() == [0, 6], "an id may be used again"
     # Bids from 0 to 20, offers from 1 to 4 and from 50 to the end.
     assert found.both_sides_ns == 3
+
+
+actions = st.lists(
+    st.tuples(
+        st.sampled_from([0, 0, 1, 2]), st.integers(1, 3), st.integers(1, 5), st.sampled_from([-1, -1, -1, 2, 101])
+    ),
+    max_size=14,
+)
+fills = st.lists(st.tuples(st.integers(0, 30), st.integers(1, 4), st.integers(1, 3)), max_size=8)
+
+
+@given(actions, fills)
+def test_orders_end_as_in_a_slow_pass(given_actions: list[tuple[int, ...]], given_fills: list[tuple[int, ...]]) -> None:
+    given_fills = sorted(given_fills, key=lambda fill: fill[0])
+    sent = [(2 * i, *action) for i, action in enumerate(given_actions)]
+    columns = {
+        "at_ns": [START_NS + row[0] for row in sent],
+        "kind": [row[1] for row in sent],
+        "order_id": [row[2] for row in sent],
+        "qty_1e8": [row[3] for row in sent],
+        "reject_code": [row[4] for row in sent],
+        "side": [1] * len(sent),
+        "order_type": [0] * len(sent),
+        "px_1e9": [1] * len(sent),
+    }
+    filled = {
+        "at_ns": [START_NS + row[0] for row in given_fills],
+        "order_id": [row[1] for row in given_fills],
+        "qty_1e8": [row[2] for row in given_fills],
+        **{name: [1] * len(given_fills) for name in ("px_1e9", "side", "is_maker")},
+        "fee_1e9": [0] * len(given_fills),
+    }
+    wanted: dict[int, list[int]] = {}
+    of_id: dict[int, list[int]] = {}
+    cancelled: dict[int, int] = {}
+    for row, (at, kind, order_id, qty, code) in enumerate(sent):
+        known = of_id.setdefault(order_id, [])
+        if code >= 0:
+            continue
+        if kind == 0:
+            known.append(row)
+            wanted[row] = [at, qty]
+        elif known and kind == 1:
+            cancelled.setdefault(known[-1], at)
+        elif known:
+            wanted[known[-1]][1] = qty
+    of_fill, held, complete = [], dict.fromkeys(wanted, 0), {}
+    for at, order_id, qty in given_fills:
+        known = of_id.get(order_id, [])
+        row = ([each for each in known if wanted[each][0] <= at] or known[:1] or [-1])[-1]
+        of_fill.append(row)
+        if row >= 0:
+            held[row] += qty
+            if held[row] >= wanted[row][1]:
+                complete.setdefault(row, max(at, wanted[row][0]))
+    events = {"at_ns": [START_NS, START_NS + 100], "kind": [schema.START, schema.STOP], "value": [0, 0]}
+    recording, document = recording_of({"actions": columns, "fills": filled, "events": events})
+    tape = np.zeros(2, TAPE_DTYPE)
+    tape["exchange_ns"] = tape["receive_ns"] = [START_NS, START_NS + 100]
+    tape["kind"], tape["px_1e9"], tape["sz_1e8"], tape["flags"] = [BID, ASK], [1, 3], 1, LAST_OF_PACKET
+    found = realised(recording, document, Tape(tape, INFO), 10**9)
+    assert found.fills["order_row"].tolist() == of_fill
+    for row in wanted:
+        order = found.orders[row]
+        ends = [each[row] for each in (complete, cancelled) if row in each]
+        assert order["outcome"] == (1 if row in complete else 2 if row in cancelled else 0)
+        assert order["done_ns"] == (START_NS + min(ends) if ends else 0)
+        assert order["filled_1e8"] == held[row]
