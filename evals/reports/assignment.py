@@ -11,10 +11,11 @@ from evals.reports.confidence import bounds
 from evals.reports.curves import distribution, scatter
 from evals.reports.recorded import Recorded
 from evals.reports.routing import savings
-from evals.reports.series import bps, sample, weighted_quantile
+from evals.reports.series import bps, sample
 from evals.reports.tables import Bar, Chart, Note, Row, Section, Table, section
 from evals.reports.vega import BUY, SELL
 from evals.reports.wording import figure, interval, share, shown
+from evals.statistics.ratios import weighted_quantiles
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -93,13 +94,13 @@ def _regret(record: Recorded) -> list[Table | Chart | Note]:
     if found is not None:
         values, weights = found
         wrong = values > 0
-        quantiles = weighted_quantile(values, weights, (50, 95, 99))
+        quantiles = weighted_quantiles(values, weights, (50, 95, 99))
         rows = [Row(("Parents sent the dearer way", f"{int(wrong.sum()):,} of {len(values):,}"))]
         if mean is not None:
             ends = bounds(record.metrics, "regret_bps")
             told = f" ({interval(*ends)})" if ends else ""
             rows.append(Row(("Regret, mean (95 %)", f"{shown(record.metrics, 'regret_bps')}{told}")))
-        rows += [Row((f"p{p}", figure(q))) for p, q in zip((50, 95, 99), quantiles, strict=True)]
+        rows += [Row((f"p{p}", figure(q))) for p, q in quantiles.items()]
         if wrong.any():
             chart = distribution({"": (values[wrong], weights[wrong])}, "Regret, bps", "% of notional")
             label = "Distribution of the regret of the parents that were sent the dearer way, in basis points"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from typing import Final
 
+import numpy as np
+
 from evals.labels import meaning_of
 from evals.reports.recorded import Recorded
-from evals.reports.series import has
+from evals.reports.series import has, has_columns, sample
 from evals.reports.tables import UNKNOWN, Bar, Chart, Metrics, Note, Row, Section, Table, section
-from evals.reports.timeline import against
-from evals.reports.vega import BUY, PRICE, SELL
+from evals.reports.timeline import against, fills_by_state
+from evals.reports.vega import BAD, BUY, PRICE, SELL
 from evals.reports.wording import figure, interval, money, share, shown, signed, span, titled, utc
 
 _RAN: Final = (
@@ -35,20 +37,6 @@ _SAID: Final = {
     "min_track_s": "Time after which this Sharpe ratio would be told from zero",
     "detectable_diff_bps": "A smaller true difference is likely to be missed on this much data",
 }
-
-EVENT_KINDS: Final = (
-    "start",
-    "stop",
-    "halt",
-    "resume",
-    "limit_breach",
-    "trap",
-    "config",
-    "disconnect",
-    "reconnect",
-    "heartbeat",
-)
-"""Names of a recording's events by number."""
 
 _COUNTED: Final = (("halts", "halts"), ("limit_breaches", "limit breaches"), ("recording_gaps", "recording gaps"))
 
@@ -259,23 +247,48 @@ def _agreement(metrics: Metrics) -> Table | None:
     return Table("agreement", ("Alike", "Share"), tuple(rows), note) if rows else None
 
 
-def _matched(record: Recorded) -> list[Table | Note]:
-    metrics = record.metrics
-    live, twin = record.logs.get("fills"), record.logs.get("twin_fills")
+def _matched(record: Recorded) -> list[Table | Chart | Note]:
+    """Return the fills of both by whether the other had them too, and what their prices and markouts differ by."""
+    metrics, drawn = record.metrics, _fills_chart(record)
     rows = []
-    if live is not None or twin is not None:
-        rows += [
-            Row((name, UNKNOWN if log is None else f"{len(log):,}")) for name, log in (("Live", live), ("Twin", twin))
-        ]
-    matched = metrics.get("fill_match")
-    if matched is not None:
-        rows.append(Row(("Matched", share(matched, 1))))
+    for name, log in (("Live", "fills"), ("Twin", "twin_fills")):
+        if (fills := record.logs.get(log)) is not None:
+            rows.append(Row((f"{name} fills", f"{len(fills):,}")))
+    if metrics.get("fill_match") is not None:
+        rows.append(Row(("Matched, by quantity of both", share(metrics["fill_match"] or 0, 1))))
     for name in ("slippage_bps", "markout_drift_1s_bps"):
         if metrics.get(name) is not None:
             ends = bounds(metrics, name)
             told = f" ({interval(*ends)})" if ends else ""
             rows.append(Row((titled(name), f"{shown(metrics, name)}{told}")))
-    return [Table("matched", ("Fills", "Value"), tuple(rows))] if rows else [Note("No fills were recorded.")]
+    table = Table("matched", ("Fills", "Value"), tuple(rows)) if rows else Note("No fills were recorded.")
+    return [table] if drawn is None else [drawn, table]
+
+
+_FILL: Final = ("exchange_ns", "px_1e9", "qty_1e8", "side")
+_STATES: Final = (("matched", BUY), ("live only", BAD), ("twin only", SELL))
+
+
+def _fills_chart(record: Recorded) -> Chart | None:
+    live, twin = record.logs.get("fills"), record.logs.get("twin_fills")
+    equity, matches = record.log("equity", "exchange_ns", "mid_1e9"), record.logs.get("matches")
+    if live is None or twin is None or matches is None or equity is None or len(live) + len(twin) == 0:
+        return None
+    columns = (has_columns(live, *_FILL), has_columns(twin, *_FILL), has_columns(matches, "realised_row", "twin_row"))
+    if not all(columns):
+        return None
+    ours, theirs = np.zeros(len(live), bool), np.zeros(len(twin), bool)
+    ours[matches["realised_row"]] = True
+    theirs[matches["twin_row"]] = True
+    groups = {"matched": live[ours], "live only": live[~ours], "twin only": twin[~theirs]}
+    counts = ", ".join(f"{len(rows):,} {name}" for name, rows in groups.items())
+    return Chart(
+        "fills",
+        f"Fills of the deployment and of its twin on the mid price: {counts}",
+        fills_by_state(equity, {name: sample(rows) for name, rows in groups.items()}, dict(_STATES)),
+        (("line", PRICE, "mid price"), *(("dot", colour, name) for name, colour in _STATES)),
+        f"{counts.capitalize()}. Triangles point up for a buy, down for a sell. Times are UTC.",
+    )
 
 
 def events_of(record: Recorded) -> list[tuple[int, str]]:
@@ -283,7 +296,7 @@ def events_of(record: Recorded) -> list[tuple[int, str]]:
     events = record.log("events", "at_ns", "kind")
     if events is None:
         return []
-    texts = events["text"] if "text" in (events.dtype.names or ()) else [""] * len(events)
+    texts = events["detail"] if "detail" in (events.dtype.names or ()) else [""] * len(events)
     said = [
         (int(at_ns), _said(kind), str(text))
         for at_ns, kind, text in zip(events["at_ns"].tolist(), events["kind"].tolist(), texts, strict=True)
@@ -297,6 +310,8 @@ def marks_of(record: Recorded) -> list[tuple[int, str]]:
 
 
 def _said(kind: object) -> str:
+    from evals.recordings.schema import EVENT_KINDS  # noqa: PLC0415 -- imports pyarrow
+
     known = isinstance(kind, int) and 0 <= kind < len(EVENT_KINDS)
     return (EVENT_KINDS[int(str(kind))] if known else str(kind)).replace("_", " ")
 

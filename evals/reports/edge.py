@@ -10,11 +10,12 @@ from evals.engine.layout import TAKER
 from evals.labels import METRICS, format_metric
 from evals.reports.curves import curves, steps
 from evals.reports.recorded import Recorded
-from evals.reports.series import has, has_columns, sample, weighted_quantile
+from evals.reports.series import has, has_columns, sample
 from evals.reports.tables import UNKNOWN, Bar, Chart, Note, Row, Section, Shade, Table, section
 from evals.reports.timeline import price_equity_inventory, shown_symbols
 from evals.reports.vega import SHADES
 from evals.reports.wording import figure, share, shown, span, titled
+from evals.statistics.ratios import weighted_quantiles
 from evals.wasm.abi import AMEND, CANCEL, NEW
 
 if TYPE_CHECKING:
@@ -209,8 +210,8 @@ def _latency(record: Recorded) -> list[Table | Chart | Note]:
 
 
 def _quantile_row(label: str, values: NDArray[Any]) -> Row:
-    found = weighted_quantile(values, np.ones(len(values)), (50, 95, 99, 100))
-    return Row((label, f"{len(values):,}", *(span(value) for value in found)))
+    found = weighted_quantiles(values.astype(np.float64), np.ones(len(values)), (50, 95, 99, 100))
+    return Row((label, f"{len(values):,}", *(span(value) for value in found.values())))
 
 
 def _decades(lifetimes_ns: NDArray[Any]) -> list[tuple[str, float]]:

@@ -10,9 +10,10 @@ from evals.reports.confidence import bounds
 from evals.reports.curves import distribution
 from evals.reports.edge import shade_of
 from evals.reports.recorded import Recorded
-from evals.reports.series import bps, column, weighted_quantile
+from evals.reports.series import bps, column
 from evals.reports.tables import UNKNOWN, Bar, Chart, Metrics, Note, Row, Section, Table, section
 from evals.reports.wording import figure, interval, money, share, signed, utc
+from evals.statistics.ratios import weighted_quantiles
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -72,12 +73,9 @@ def _shortfall(record: Recorded) -> list[Table | Chart | Note]:
     if found is None:
         return [Note("No parent order was recorded.")]
     values, weights = found
-    quantiles = weighted_quantile(values, weights, PERCENTS)
+    quantiles = weighted_quantiles(values, weights, PERCENTS)
     # Where the metrics tell them, theirs are shown: the verdict rests on them.
-    told = [
-        record.metrics.get(f"implementation_shortfall_bps_p{percent}", quantile)
-        for percent, quantile in zip(PERCENTS, quantiles, strict=True)
-    ]
+    told = [record.metrics.get(f"implementation_shortfall_bps_p{percent}", quantiles[percent]) for percent in PERCENTS]
     marks = [
         (f"p{percent}", None if value is None else float(value)) for percent, value in zip(PERCENTS, told, strict=True)
     ]

@@ -14,6 +14,8 @@ SOFT: Final = "var(--soft)"
 
 SHADES: Final = (BUY, SELL, GOOD, PRICE)
 
+_LINES: Final = frozenset({"line", "area"})
+
 SCHEMA: Final = "https://vega.github.io/schema/vega-lite/v6.json"
 CONFIG: Final[dict[str, Any]] = {
     "view": {"stroke": None},
@@ -91,9 +93,16 @@ def line(
 
 
 def stacked(views: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return charts below each other over one time axis, zoomed together; layer 1 of each takes the zoom."""
-    for view in views:
-        view["layer"][1]["params"] = [ZOOM]
+    """Return charts below each other over one time axis, zoomed together; the line of each takes the zoom.
+
+    Layers without data are left out (Vega complains of them), and charts whose line has none.
+    """
+    views = [view | {"layer": [layer for layer in view["layer"] if layer["data"]["values"]]} for view in views]
+    lines = [next((each for each in view["layer"] if each["mark"]["type"] in _LINES), None) for view in views]
+    views = [view for view, line in zip(views, lines, strict=True) if line is not None]
+    for each in lines:
+        if each is not None:
+            each["params"] = [ZOOM]
     return {
         "$schema": SCHEMA,
         "background": "transparent",

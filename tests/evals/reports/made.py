@@ -212,7 +212,10 @@ def live_review(gaps: int = 0) -> Recorded:
         "look": 1,
     }
     outputs = {name: parquet(rows) for name, rows in {**logs, "differences": differences}.items()}
-    outputs["events"] = parquet(EVENTS, text=["", "by the desk", "", "daily loss"])
+    matches = np.zeros(60, [("realised_row", "<i8"), ("twin_row", "<i8"), ("qty_1e8", "<i8")])
+    matches["realised_row"] = matches["twin_row"] = np.arange(60)
+    outputs["matches"] = parquet(matches)
+    outputs["events"] = parquet(EVENTS, detail=["", "by the desk", "", "daily loss"])
     return record_of(evaluation_of("live-review", metrics), outputs, "edge", None)
 
 

@@ -18,7 +18,6 @@ from evals.reports.confidence import events_of, marks_of
 from evals.reports.figures import markdown_of, sections_of
 from evals.reports.markup import sections_html
 from evals.reports.recorded import Recorded
-from evals.reports.series import weighted_quantile
 from evals.reports.tables import Bar, Chart, Note, Row, Section, Table
 from evals.reports.timeline import MOST_SYMBOLS, drawdown, price_equity_inventory, shown_symbols, total_equity
 from evals.reports.wording import figure, signed, span
@@ -238,15 +237,11 @@ def test_a_cell_of_markdown_stays_one_cell(spite: str) -> None:
     assert len(re.findall(r"(?<!\\)(?:\\\\)*\|", last)) == 3
 
 
-@given(
-    st.lists(st.tuples(st.integers(-100, 100), st.integers(1, 20)), min_size=1),
-    st.sampled_from([1, 25, 50, 75, 95, 99, 100]),
-)
-def test_a_weighted_quantile_is_that_of_values_repeated(rows: list[tuple[int, int]], percent: int) -> None:
-    values, weights = (np.array(each) for each in zip(*rows, strict=True))
-    repeated = sorted(np.repeat(values, weights).tolist())
-    rank = -(-percent * len(repeated) // 100)
-    assert weighted_quantile(values, weights, [percent]) == [repeated[max(rank, 1) - 1]]
+def test_fills_of_a_deployment_are_drawn_by_whether_the_twin_had_them() -> None:
+    record = made.live_review()
+    drawn = charts(record)["fills"].spec["vconcat"][0]["layer"][1]["data"]["values"]
+    counts = {state: sum(point["of"] == state for point in drawn) for state in ("matched", "live only", "twin only")}
+    assert counts == {"matched": 60, "live only": 30, "twin only": 10}
 
 
 @pytest.mark.parametrize(
@@ -269,17 +264,29 @@ def log(dtype: np.dtype[Any], rows: int, **columns: object) -> Any:
     return records
 
 
+def drawn(view: dict[str, Any], *marks: str) -> Any:
+    """Return the layer of a chart that has one of these marks."""
+    return next(layer for layer in view["layer"] if layer["mark"]["type"] in marks)
+
+
+def test_a_run_without_fills_and_quotes_draws_the_market_alone() -> None:
+    logs = made.edge_logs()
+    quiet = replace(made.replay(), logs=logs | {"fills": logs["fills"][:0], "orders": logs["orders"][:0]})
+    assert [layer["mark"]["type"] for layer in charts(quiet)["timeline"].spec["vconcat"][0]["layer"]] == ["line"]
+
+
 def test_several_symbols_have_a_price_chart_each_and_one_equity() -> None:
     equity = log(EQUITY_LOG, 4, symbol=[0, 1, 0, 1], equity_1e9=[10**9, 2 * 10**9, 3 * 10**9, -(10**9)], mid_1e9=5)
     fills = log(FILL_LOG, 3, asset=[0, 1, 2], side=1, px_1e9=[10**9, 2 * 10**9, 3 * 10**9])
     orders = log(ORDER_LOG, 0, asset=0)
     views = price_equity_inventory(equity, fills, orders, ["a", "a", "b"])["vconcat"]
-    titles = [view["layer"][1]["encoding"]["y"]["axis"]["title"] for view in views]
+    lines = [drawn(view, "line", "area") for view in views]
+    titles = [line["encoding"]["y"]["axis"]["title"] for line in lines]
     assert titles == ["a price", "b price", "Equity", "Drawdown", "Inventory"]
-    assert [[fill["px"] for fill in view["layer"][2]["data"]["values"]] for view in views[:2]] == [[1, 2], [3]]
-    assert [point["eq"] for point in views[2]["layer"][1]["data"]["values"]] == [3, 2]
-    assert [point["dd"] for point in views[3]["layer"][1]["data"]["values"]] == [0, -1]
-    assert {point["of"] for point in views[4]["layer"][1]["data"]["values"]} == {"a", "b"}
+    assert [[fill["px"] for fill in drawn(view, "point")["data"]["values"]] for view in views[:2]] == [[1, 2], [3]]
+    assert [point["eq"] for point in lines[2]["data"]["values"]] == [3, 2]
+    assert [point["dd"] for point in lines[3]["data"]["values"]] == [0, -1]
+    assert {point["of"] for point in lines[4]["data"]["values"]} == {"a", "b"}
     assert total_equity(equity)[1].tolist() == [3 * 10**9, 2 * 10**9]
 
 
@@ -293,4 +300,4 @@ def test_of_many_symbols_the_most_traded_are_drawn() -> None:
 def test_a_mid_that_is_not_known_yet_is_not_drawn() -> None:
     equity = log(EQUITY_LOG, 3, mid_1e9=[0, 5 * 10**9, 6 * 10**9])
     spec = price_equity_inventory(equity, log(FILL_LOG, 0), log(ORDER_LOG, 0), ["a"])
-    assert [point["mid"] for point in spec["vconcat"][0]["layer"][1]["data"]["values"]] == [5, 6]
+    assert [point["mid"] for point in drawn(spec["vconcat"][0], "line")["data"]["values"]] == [5, 6]
