@@ -233,6 +233,8 @@ def difference(name: str, mine: float | None, other: float | None) -> str:
     if mine is None or other is None:
         return UNKNOWN
     text = _like(name, mine - other)
+    if not text.strip("-0.,"):
+        return text.lstrip("-")
     return f"+{text}" if mine > other else text
 
 

@@ -155,7 +155,7 @@ def scatter(
     return single({"layer": [drawn, diagonal]}, 300)
 
 
-def steps(counts: Sequence[tuple[str, float]], y_title: str) -> dict[str, Any]:
+def steps(counts: Sequence[tuple[str, float]], x_title: str, y_title: str) -> dict[str, Any]:
     """Return bars over named classes that stand in an order, such as decades of time."""
     drawn = {
         "data": {"values": [{"x": name, "y": value} for name, value in counts]},
@@ -165,11 +165,11 @@ def steps(counts: Sequence[tuple[str, float]], y_title: str) -> dict[str, Any]:
                 "field": "x",
                 "type": "ordinal",
                 "sort": [name for name, _ in counts],
-                "axis": {"title": None, "labelAngle": 0, "labelOverlap": True},
+                "axis": {"title": x_title, "labelAngle": 0, "labelOverlap": True},
             },
             "y": {"field": "y", "type": "quantitative", "axis": axis(y_title)},
             "tooltip": [
-                {"field": "x", "title": "up to"},
+                {"field": "x", "title": x_title},
                 {"field": "y", "type": "quantitative", "title": y_title, "format": ",.1f"},
             ],
         },

@@ -205,7 +205,7 @@ def _latency(record: Recorded) -> list[Table | Chart | Note]:
     if len(lifetimes):
         decades = _decades(lifetimes)
         label = "How long orders rested at the exchange, in percent by decade"
-        parts.insert(0, Chart("lifetimes", label, steps(decades, "% of orders"), note="How long orders rested."))
+        parts.insert(0, Chart("lifetimes", label, steps(decades, "rested at least", "% of orders")))
     return parts or [Note("No action reached the exchange.")]
 
 
@@ -225,7 +225,7 @@ def _decades(lifetimes_ns: NDArray[Any]) -> list[tuple[str, float]]:
 def _decade(power: int) -> str:
     start = 10**power
     unit, size = ("µs", 1_000) if start < 10**6 else ("ms", 10**6) if start < 10**9 else ("s", 10**9)
-    return f"≥{start // size} {unit}"
+    return f"{start // size} {unit}"
 
 
 def _fuel(record: Recorded) -> Table | Note:

@@ -151,7 +151,9 @@ def fills_by_state(
             ],
         },
     }
-    return stacked([{"height": 220, "encoding": DATED, "layer": [line("mid", "Price", PRICE, mids), markers]}])
+    return stacked(
+        [{"height": 220, "encoding": DATED, "layer": [line("mid", "Price", PRICE, mids, padding=8), markers]}]
+    )
 
 
 def _equities_view(curves: Mapping[str, NDArray[Any]], encoding: dict[str, Any]) -> dict[str, Any]:
@@ -239,7 +241,7 @@ def _price_view(
             ],
         },
     }
-    return {"layer": [own_quotes, line("mid", title, PRICE, mids), markers]}
+    return {"layer": [own_quotes, line("mid", title, PRICE, mids, padding=8), markers]}
 
 
 def _inventory_layer(held: dict[str, NDArray[Any]]) -> dict[str, Any]:

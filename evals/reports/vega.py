@@ -80,11 +80,18 @@ def colours(names: tuple[str, ...], shades: tuple[str, ...] = SHADES) -> dict[st
 
 
 def line(
-    field: str, title: str, colour: str | dict[str, Any], values: list[dict[str, Any]], *, step: bool = False
+    field: str,
+    title: str,
+    colour: str | dict[str, Any],
+    values: list[dict[str, Any]],
+    *,
+    step: bool = False,
+    padding: int = 0,
 ) -> dict[str, Any]:
-    """Return a line over time; ``colour`` is one, or the encoding of several."""
+    """Return a line over time; ``colour`` is one, or the encoding of several; ``padding`` leaves room for marks."""
     mark: dict[str, Any] = {"type": "line", "strokeWidth": 1.4, **({"interpolate": "step-after"} if step else {})}
     encoding: dict[str, Any] = {"y": quantity(field, title)}
+    encoding["y"]["scale"]["padding"] = padding
     if isinstance(colour, str):
         mark["color"] = colour
     else:
