@@ -45,7 +45,7 @@ class _Side:
         if piece is None:
             self.is_over = True
             return
-        self.rows = np.concatenate([self.rows, piece])
+        self.rows = np.concatenate([self.rows, piece]) if len(self.rows) else piece
         self.last = int(piece[self._clock][-1])
 
     def before(self, time: int) -> Records:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 DIFFERENCE: Final = np.dtype([("at_ns", "<i8"), ("candidate_1e9", "<i8"), ("incumbent_1e9", "<i8")])
 """One interval between two equity samples: when it ended, and what either earned in it."""
 
-_ACTION: Final = ("decided_ns", "kind", "side", "px_1e9", "qty_1e8", "asset")
+_ACTION: Final = ("decided_ns", "px_1e9", "qty_1e8", "kind", "side", "asset")
+"""What two actions must have in common to be the same; order ids and order types may differ."""
 
 
 @dataclass(frozen=True)
@@ -102,23 +103,31 @@ def _held(one: Records, other: Records) -> tuple[int, int]:
 
 def _acted(mine: RowFile, theirs: RowFile) -> tuple[int, int]:
     """Return the sizes of intersection and union of two order logs."""
-    alike = 0
-    for one, other in stretches(mine, theirs, "decided_ns"):
-        alike += _common(_actions(one), _actions(other))
+    alike = sum(_common(*pair) for pair in stretches(mine, theirs, "decided_ns"))
     return alike, len(mine) + len(theirs) - alike
 
 
-def _actions(rows: Records) -> Records:
-    return np.stack([rows[name].astype(np.int64) for name in _ACTION], axis=1)
-
-
 def _common(one: Records, other: Records) -> int:
-    """Return how many rows two tables have in common, each as often as it stands in both."""
+    """Return how many actions two pieces of order logs have in common, each as often as it stands in both."""
+    if len(one) == len(other) and all(np.array_equal(one[name], other[name]) for name in _ACTION):
+        return len(one)
     if not len(one) or not len(other):
         return 0
-    if np.array_equal(one, other):
-        return len(one)
-    actions, which = np.unique(np.concatenate([one, other]), axis=0, return_inverse=True)
-    which = which.reshape(-1)
-    counts = [np.bincount(part, minlength=len(actions)) for part in (which[: len(one)], which[len(one) :])]
+    one, other = _decided_with(one, other), _decided_with(other, one)
+    # One number for each action: a product of the numbers of three columns at a time stays far below 2^63.
+    numbers = np.zeros(len(one) + len(other), np.int64)
+    for place, name in enumerate(_ACTION, start=1):
+        values, which = np.unique(np.concatenate([one[name], other[name]]), return_inverse=True)
+        numbers = numbers * len(values) + which
+        if place % 3 == 0:
+            numbers = np.unique(numbers, return_inverse=True)[1]
+    counts = [np.bincount(part, minlength=len(numbers)) for part in (numbers[: len(one)], numbers[len(one) :])]
     return int(np.minimum(*counts).sum())
+
+
+def _decided_with(rows: Records, others: Records) -> Records:
+    """Return the actions at times at which others were decided, too; both are in order of time."""
+    times, other_times = rows["decided_ns"], np.ascontiguousarray(others["decided_ns"])
+    nearest = np.minimum(np.searchsorted(other_times, times), len(others) - 1)
+    chosen: Records = rows[other_times[nearest] == times]
+    return chosen

@@ -9,6 +9,7 @@ from bundles.errors import InvalidInputError, RefusedError
 from bundles.listing import standings
 from bundles.manifests import EdgeBundle
 from bundles.stages import STAGES
+from bundles.verification import Verifier
 from evals.shadowing.settings import FLAT
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def incumbent_of(catalog: Catalog, candidate: EdgeBundle, wanted: str | None, *,
         NotFoundError: if there is no bundle of that name.
         InvalidInputError: if it holds no algo.
         RefusedError: if it is in quarantine.
+        IntegrityError: if a history that the choice rests on does not verify.
 
     """
     if wanted == FLAT:
@@ -55,20 +57,21 @@ def holder_of_next_rung(catalog: Catalog, candidate: EdgeBundle, *, now_ns: int)
     """
     own_id, order = candidate.bundle_id, STAGES["edge"]
     rung = order.index(catalog.ledger.state(own_id).stage_at(now_ns))
-    # Heads are quick to read; the ledgers of the few that remain are verified.
-    listed = [
-        catalog.ledger.state(bundle)
+    verifier = Verifier(catalog)
+    # Heads are quick to read; the histories of the few that remain are verified: a forged one must not lower the bar.
+    above = [
+        state
         for bundle, standing in standings(catalog).items()
         if bundle != own_id
         and (standing.target, standing.strategy) == ("edge", candidate.label)
         and order.index(standing.stage_at(now_ns)) > rung
+        and (state := verifier.state(verifier.history(bundle))).quarantine is None
+        and order.index(state.stage_at(now_ns)) > rung
     ]
-    above = [each for each in listed if each.quarantine is None and order.index(each.stage_at(now_ns)) > rung]
     if not above:
         return None
-    lowest = min(order.index(each.stage_at(now_ns)) for each in above)
-    chosen = _latest((each for each in above if order.index(each.stage_at(now_ns)) == lowest), order[lowest])
-    manifest = catalog.bundle(chosen.bundle)
+    lowest = min((each.stage_at(now_ns) for each in above), key=order.index)
+    manifest = catalog.bundle(_latest((each for each in above if each.stage_at(now_ns) == lowest), lowest).bundle)
     return manifest if isinstance(manifest, EdgeBundle) else None
 
 

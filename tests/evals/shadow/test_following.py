@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -291,3 +295,43 @@ def test_bad_input_is_refused(tmp_path: Path, live: Callable[..., Evaluation]) -
         rules(until_ns=START_NS)
     with pytest.raises(InvalidInputError, match="poll_s is 0"):
         rules(poll_s=0)
+
+
+WAITING = """
+import sys
+from pathlib import Path
+from bundles.mm_types import MmConfig
+from evals.shadow import ShadowSettings
+from evals.shadowing.beside import Algo, run_beside
+from evals.shadowing.following import FollowRules, follow
+from tests.evals.shadow.conftest import CONFIG, RISK
+from tests.evals.shadow.test_following import START_NS, SYMBOL, UNTIL_NS, VENUE
+algo = Algo(Path(sys.argv[1]).read_bytes(), MmConfig(**CONFIG), RISK)
+tapes = follow(Path(sys.argv[2]), [(VENUE, SYMBOL)], FollowRules(from_ns=START_NS, until_ns=UNTIL_NS))
+assert tapes[0].wait()
+print("running", flush=True)
+run_beside(algo, algo, tapes, settings=ShadowSettings(), seed=1, abandon=tapes[0].abandon)
+"""
+
+
+def test_ctrl_c_ends_runs_that_wait_for_data(
+    tmp_path: Path, root: Path, recorder: Recorder, tape: Tape, compiled_algo: Callable[[str], bytes]
+) -> None:
+    recorder.put(partitions(tape)[0])
+    (tmp_path / "maker.wasm").write_bytes(compiled_algo("maker"))
+    project = Path(__file__).parents[3]
+    with subprocess.Popen(
+        [sys.executable, "-c", WAITING, str(tmp_path / "maker.wasm"), str(root)],
+        cwd=project,
+        env=os.environ | {"PYTHONPATH": str(project)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "running\n"
+        time.sleep(2)
+        run.send_signal(signal.SIGINT)
+        _, said = run.communicate(timeout=60)  # far less than the five minutes for which it would wait
+    assert said.rstrip().endswith("KeyboardInterrupt")
+    assert run.returncode not in {0, None}
