@@ -73,6 +73,14 @@ def engine_of(catalog: Catalog, inputs: EvaluationInputs) -> Engine:
             from evals.live_review import LIVE_REVIEW  # noqa: PLC0415
 
             return LIVE_REVIEW
+        case ("replay" | "sandbox"), "sor":
+            from evals.routing.evaluating import ROUTING  # noqa: PLC0415
+
+            return ROUTING
+        case ("replay" | "sandbox"), "assignment":
+            from evals.assignment import ASSIGNMENT  # noqa: PLC0415
+
+            return ASSIGNMENT
     raise InvalidInputError(
         f"{short_id('bun', inputs.bundle)} is a bundle of kind {target}; such bundles have no {inputs.kind} evaluation."
     )

@@ -6,5 +6,48 @@ from typing import Final
 
 from evals.labels.meaning import Meaning
 
-METRICS: Final[dict[str, Meaning]] = {}
+_RULE: Final = "Assignment"
+_CHOICE: Final = "Choice"
+
+METRICS: Final[dict[str, Meaning]] = {
+    # What the choice was worth.
+    "regret_bps": Meaning(
+        _CHOICE, "Regret", 0, "bps", "What the better route of each order would have saved; of the notional at arrival"
+    ),
+    "savings_vs_edge_bps": Meaning(
+        _CHOICE, "Saved against always-edge", 0, "bps", "Cost of sending all to the edge, less the cost as assigned"
+    ),
+    "savings_vs_sor_bps": Meaning(
+        _CHOICE, "Saved against always-SOR", 0, "bps", "Cost of sending all to SOR, less the cost as assigned"
+    ),
+    "edge_shortfall_bps": Meaning(_CHOICE, "Cost of always-edge", 0, "bps", "Shortfall if all went to the edge"),
+    "sor_shortfall_bps": Meaning(_CHOICE, "Cost of always-SOR", 0, "bps", "Shortfall if all went to SOR"),
+    "worse_choices": Meaning(
+        _CHOICE, "Dearer choices", 0, "orders", "Orders that the other route would have cost less"
+    ),
+    "regret_1e9": Meaning(_CHOICE, "Regret", 9, "ccy", "The same as money"),
+    "savings_vs_edge_1e9": Meaning(_CHOICE, "Saved against always-edge", 9, "ccy", "The same as money"),
+    "savings_vs_sor_1e9": Meaning(_CHOICE, "Saved against always-SOR", 9, "ccy", "The same as money"),
+    # Where the orders went, and why.
+    "sent_to_edge": Meaning(_RULE, "Sent to the edge", 0, "orders", "Parent orders assigned to the edge"),
+    "sent_to_sor": Meaning(_RULE, "Sent to SOR", 0, "orders", "Parent orders assigned to smart order routing"),
+    "assigned_below_edge_threshold": Meaning(_RULE, "Edge: small", 0, "orders", "Notional below the edge threshold"),
+    "assigned_too_few_venues": Meaning(_RULE, "Edge: few venues", 0, "orders", "Fewer live venues than asked for"),
+    "assigned_at_or_above_sor_threshold": Meaning(
+        _RULE, "SOR: large", 0, "orders", "Notional at or above the SOR threshold, enough live venues"
+    ),
+    "assigned_band_edge_cheaper": Meaning(
+        _RULE, "Edge: cheaper", 0, "orders", "Between the thresholds, the edge estimated cheaper"
+    ),
+    "assigned_band_tie": Meaning(_RULE, "Edge: tie", 0, "orders", "Between the thresholds, both estimated equal"),
+    "assigned_band_sor_cheaper": Meaning(
+        _RULE, "SOR: cheaper", 0, "orders", "Between the thresholds, SOR estimated cheaper"
+    ),
+    "assigned_band_sor_deeper": Meaning(
+        _RULE, "SOR: deeper", 0, "orders", "Between the thresholds, the home book fills less than all books"
+    ),
+    "assigned_band_edge_not_live": Meaning(
+        _RULE, "SOR: home not live", 0, "orders", "Between the thresholds, no live book of the home venue"
+    ),
+}
 """In the order in which a report shows them."""

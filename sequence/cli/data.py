@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sequence.cli.layout import columns
+from sequence.cli.parents import parents
 from sequence.cli.session import Group, Session, pass_session
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 @click.group(cls=Group)
 def data() -> None:
     """Import and check recorded market data: tapes in parquet, and the datasets that evaluations cite."""
+
+
+data.add_command(parents)
 
 
 @data.command("import")

@@ -1,0 +1,1 @@
+"""Edge or SOR: the rule that assigns a parent order, the estimates that it rests on, and what came of it."""

@@ -1,0 +1,194 @@
+"""Assignment evaluations: parent orders are assigned by the rule, executed both ways, and the choice is measured.
+
+The result digest is SHA-256 over kind, seed, every column of every assigned parent, and the digests of the two
+executions. Decisions rest on the books seen at arrival only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from bundles.canonical import read_document, short_id
+from bundles.errors import InvalidInputError
+from bundles.evidence import EngineFingerprint, Evaluation, EvaluationInputs
+from evals.assigning.policy import Policy, check_venues, check_window
+from evals.engine.fingerprint import sources_digest
+from evals.evaluation import Engine, Findings, record
+from evals.market.datasets import open_dataset
+from evals.parents.parquet import content_of, read_parents
+from evals.routing.settings import FaultPlan, RoutingSettings
+from evals.statistics.looks import LOOK, look_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from bundles.catalog import Catalog
+    from bundles.runners import Runner
+    from evals.parents.orders import ParentOrders
+
+ENGINE_NAME: Final = "kernel-assignment"
+ENGINE_VERSION: Final = "1"
+
+Kind = Literal["replay", "sandbox"]
+
+
+def engine_fingerprint() -> EngineFingerprint:
+    """Return what executes an assignment policy here: results are comparable only under the same fingerprint."""
+    return EngineFingerprint(
+        name=ENGINE_NAME,
+        version=ENGINE_VERSION,
+        source=sources_digest(
+            "bundles/assignment.py",
+            "bundles/routing.py",
+            "evals/assigning",
+            "evals/assignment.py",
+            "evals/engine/arithmetic.py",
+            "evals/evaluation.py",
+            "evals/market/book.py",
+            "evals/market/joining.py",
+            "evals/market/parquet.py",
+            "evals/market/schema.py",
+            "evals/market/source.py",
+            "evals/parents",
+            "evals/routing",
+            "evals/routing/kernels",
+            "evals/statistics",
+        ),
+        runtime={"numpy": version("numpy")},
+    )
+
+
+def evaluate_assignment(
+    catalog: Catalog,
+    *,
+    kind: Kind,
+    bundle: str,
+    dataset: str | Sequence[str],
+    parents: bytes | Path,
+    data_root: Path,
+    settings: RoutingSettings | None = None,
+    faults: FaultPlan | None = None,
+    seed: int = 42,
+    runner: Runner,
+    now_ns: int,
+    force: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> Evaluation:
+    """Evaluate a registered assignment policy on parent orders over one dataset for each venue, and record it.
+
+    ``parents``: a parquet file of parent orders, see `evals.parents.parquet`; it is kept in the store. ``faults``
+    belong to the sandbox; without, it has the usual plan. See `evaluation.record` for the rest.
+
+    Raises:
+        InvalidInputError: before anything runs: for a bundle of another kind, a model that does not fit, venues
+            without tapes or without coefficients, parent orders of another symbol or outside the tapes.
+        NotFoundError, IntegrityError: as `evaluation.record`.
+
+    """
+    policy = Policy.of(catalog, bundle)
+    datasets = [catalog.dataset(name) for name in ([dataset] if isinstance(dataset, str) else dataset)]
+    check_venues(policy, datasets)
+    content, name = (
+        (parents, "The parent orders") if isinstance(parents, bytes) else (content_of(parents), str(parents))
+    )
+    check_window(read_parents(content, symbol=datasets[0].symbol, name=name), datasets)
+    if kind == "replay" and faults is not None:
+        raise InvalidInputError("A replay injects no faults. Leave the fault plan out, or evaluate in the sandbox.")
+    for each in datasets:
+        open_dataset(data_root, each)
+    plan = {} if kind == "replay" else {"faults": (faults or FaultPlan()).as_json()}
+    inputs = EvaluationInputs(
+        kind=kind,
+        bundle=policy.bundle.digest(),
+        datasets=tuple(each.digest() for each in datasets),
+        settings={
+            "parents": catalog.put_blob(content).digest,
+            "routing": (settings or RoutingSettings()).as_json(),
+            **plan,
+        },
+        seed=seed,
+        engine=engine_fingerprint(),
+    )
+    inputs = look_of(catalog, inputs)
+    return record(catalog, inputs, data_root=data_root, runner=runner, now_ns=now_ns, force=force, progress=progress)
+
+
+def _execute(
+    catalog: Catalog, inputs: EvaluationInputs, data_root: Path, progress: Callable[[str], None] | None
+) -> Findings:
+    from evals.assigning.execution import assign_and_execute  # noqa: PLC0415 -- Numba loads only when something is run
+    from evals.assigning.outcome import figures  # noqa: PLC0415
+    from evals.metrics import validation_metrics  # noqa: PLC0415
+
+    policy = Policy.of(catalog, short_id("bun", inputs.bundle))
+    datasets = [catalog.dataset(short_id("data", each)) for each in inputs.datasets]
+    settings, faults = _settings(inputs)
+    parents = read_parents(catalog.blob(str(inputs.settings["parents"])), symbol=datasets[0].symbol)
+    if progress is not None:
+        progress(f"Assigning {len(parents):,} parent orders over {', '.join(each.venue for each in datasets)}")
+    done = assign_and_execute(
+        policy,
+        parents,
+        [open_dataset(data_root, each) for each in datasets],
+        settings=settings,
+        faults=faults,
+        seed=inputs.seed,
+    )
+    tape_figures = validation_metrics(*(each.validation for each in datasets))
+    return Findings(
+        status="completed",
+        result_digest=_result_digest(inputs, done.rows, done.edge.digest(), done.sor.digest()),
+        coverage=done.coverage,
+        metrics=figures(parents, done.rows, done.edge, done.sor, seed=inputs.seed, look=_look(inputs)) | tape_figures,
+        outputs={"parents": rows_as_parquet(parents, done.rows)},
+        validation={name.removeprefix("tape_"): int(figure or 0) for name, figure in tape_figures.items()},
+    )
+
+
+def _settings(inputs: EvaluationInputs) -> tuple[RoutingSettings, FaultPlan | None]:
+    routing, faults = inputs.settings.get("routing"), inputs.settings.get("faults")
+    settings = read_document(RoutingSettings, routing if isinstance(routing, dict) else {}, "The routing settings")
+    if inputs.kind == "replay":
+        return settings, None
+    return settings, read_document(FaultPlan, faults if isinstance(faults, dict) else {}, "The fault plan")
+
+
+def _look(inputs: EvaluationInputs) -> int:
+    look = inputs.settings.get(LOOK, 1)
+    if not isinstance(look, int):
+        raise InvalidInputError(f"The setting {LOOK!r} is {look!r}, not the number of a look. Evaluate it anew.")
+    return look
+
+
+def _result_digest(inputs: EvaluationInputs, rows: NDArray[np.void], *runs: str) -> str:
+    digest = hashlib.sha256(f"{ENGINE_NAME} {ENGINE_VERSION} {inputs.kind} {inputs.seed} {len(rows)}\n".encode())
+    for name in rows.dtype.names or ():
+        column = rows[name].tobytes()
+        digest.update(f"{name} {len(column)}\n".encode() + column)
+    for run in runs:
+        digest.update(f"{run}\n".encode())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def rows_as_parquet(parents: ParentOrders, rows: NDArray[np.void]) -> bytes:
+    """Write assigned parents as parquet: the same rows give the same bytes."""
+    import numpy as np  # noqa: PLC0415
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    names: tuple[str, ...] = rows.dtype.names or ()
+    columns = {"parent_id": pa.array(parents.ids, pa.string())}
+    columns |= {name: pa.array(np.ascontiguousarray(rows[name])) for name in names}
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns), sink, version="2.6", compression="zstd")
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+ASSIGNMENT: Final = Engine(fingerprint=engine_fingerprint, execute=_execute)
+"""What executes replay and sandbox evaluations of assignment bundles."""
