@@ -77,6 +77,10 @@ def engine_of(catalog: Catalog, inputs: EvaluationInputs) -> Engine:
             from evals.routing.evaluating import ROUTING  # noqa: PLC0415
 
             return ROUTING
+        case "live-review", ("sor" | "assignment"):
+            from evals.live_review import POLICY_REVIEW  # noqa: PLC0415
+
+            return POLICY_REVIEW
         case ("replay" | "sandbox"), "assignment":
             from evals.assignment import ASSIGNMENT  # noqa: PLC0415
 

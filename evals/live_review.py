@@ -21,20 +21,35 @@ from pydantic import JsonValue
 
 from bundles.canonical import digest_of, short_id
 from bundles.errors import IntegrityError, InvalidInputError
-from bundles.evidence import EngineFingerprint, Evaluation, EvaluationInputs
+from bundles.evidence import Dataset, EngineFingerprint, Evaluation, EvaluationInputs
+from bundles.manifests import Bundle, EdgeBundle
 from evals.engine.settings import ReplaySettings
 from evals.evaluation import Engine, Findings, Progress, record
 from evals.replay import edge_bundle
 
 if TYPE_CHECKING:
     from bundles.catalog import Catalog
-    from bundles.manifests import EdgeBundle
     from bundles.runners import Runner
+    from evals.parents.orders import ParentOrders
+    from evals.recordings.policies import PolicyReview
     from evals.recordings.reading import Recording
     from evals.recordings.review import Review
     from evals.recordings.schema import EdgeRecording
+    from evals.routing.settings import RoutingSettings
 
 _SOURCES: Final = ("evals/live_review.py", "evals/recordings", "evals/statistics", "evals/market/book.py")
+_POLICY_SOURCES: Final = (
+    "bundles/assignment.py",
+    "bundles/routing.py",
+    "evals/assigning",
+    "evals/engine/arithmetic.py",
+    "evals/evaluation.py",
+    "evals/market",
+    "evals/metrics",
+    "evals/parents",
+    "evals/routing",
+    "evals/routing/kernels",
+)
 _PREFIX: Final = "recording"
 """Settings of this name, or that begin with it, name the recording's files; all others are the twin's."""
 
@@ -61,41 +76,41 @@ def evaluate_live_review(
     recording: Path,
     dataset: str | Sequence[str],
     data_root: Path,
-    settings: ReplaySettings | None = None,
+    settings: ReplaySettings | RoutingSettings | None = None,
     seed: int = 42,
     runner: Runner,
     now_ns: int,
     force: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Evaluation:
-    """Review the recording in a folder against the twin of its bundle, and record the evaluation.
+    """Review the recording in a folder against the replay of its bundle, and record the evaluation.
 
-    ``settings`` are the twin's; their capital is replaced by the recording's, and there is no band over queue models.
+    ``settings`` are the replay's: of an algo ReplaySettings, whose capital is replaced by the recording's and which run
+    without the band over queue models; of a policy RoutingSettings. A policy needs one dataset for each venue of the
+    recording, in its order.
 
     Raises:
-        NotFoundError: if the bundle, the dataset or a file of the recording is not there.
+        NotFoundError: if the bundle, a dataset or a file of the recording is not there.
         IntegrityError: if a file is not the one that the recording names.
         InvalidInputError: for a recording that is malformed, or of another bundle, market or window than given.
 
     """
-    from evals.recordings.checks import check_market  # noqa: PLC0415 -- pyarrow loads only when something is run
-    from evals.recordings.reading import read_folder  # noqa: PLC0415
+    from evals.recordings.reading import read_folder  # noqa: PLC0415 -- pyarrow loads only when something is run
     from evals.statistics.looks import look_of  # noqa: PLC0415
 
-    manifest = edge_bundle(catalog, bundle)
+    manifest = catalog.bundle(bundle)
     datasets = [catalog.dataset(name) for name in ([dataset] if isinstance(dataset, str) else dataset)]
     found, files = read_folder(recording)
-    document = _document(found, manifest, str(recording))
-    check_market(found, [document.venue], datasets, str(recording))
-    twin = (settings or ReplaySettings()).model_copy(update={"queue_band": False, "capital_1e9": document.capital_1e9})
+    edge = isinstance(manifest, EdgeBundle)
+    check = _checked_algo if edge else _checked_policy
     named: dict[str, JsonValue] = {_setting_of(name): digest_of(content) for name, content in files.items()}
     inputs = EvaluationInputs(
         kind="live-review",
         bundle=manifest.digest(),
         datasets=tuple(each.digest() for each in datasets),
-        settings=twin.as_json() | named,
+        settings=check(found, manifest, datasets, str(recording), settings) | named,
         seed=seed,
-        engine=engine_fingerprint(),
+        engine=engine_fingerprint() if edge else policy_fingerprint(),
     )
     for content in files.values():
         catalog.put_blob(content)
@@ -110,7 +125,59 @@ def evaluate_live_review(
     )
 
 
-def _document(recording: Recording, manifest: EdgeBundle, where: str) -> EdgeRecording:
+def _checked_algo(
+    recording: Recording,
+    manifest: Bundle,
+    datasets: Sequence[Dataset],
+    where: str,
+    settings: ReplaySettings | RoutingSettings | None,
+) -> dict[str, JsonValue]:
+    """Return the settings of a twin; refuse what does not go with the recording."""
+    from evals.recordings.checks import check_market  # noqa: PLC0415
+
+    document = _edge_document(recording, manifest, where)
+    check_market(recording, [document.venue], datasets, where)
+    chosen = settings or ReplaySettings()
+    if not isinstance(chosen, ReplaySettings):
+        raise InvalidInputError(f"{manifest.bundle_id} is an algo; its twin has ReplaySettings.")
+    return chosen.model_copy(update={"queue_band": False, "capital_1e9": document.capital_1e9}).as_json()
+
+
+def _checked_policy(
+    recording: Recording,
+    manifest: Bundle,
+    datasets: Sequence[Dataset],
+    where: str,
+    settings: ReplaySettings | RoutingSettings | None,
+) -> dict[str, JsonValue]:
+    """Return the settings of a policy's replay; refuse what does not go with the recording."""
+    from evals.routing.settings import RoutingSettings  # noqa: PLC0415
+
+    _parents_of(recording, manifest, datasets, where)
+    chosen = settings or RoutingSettings()
+    if not isinstance(chosen, RoutingSettings):
+        raise InvalidInputError(f"{manifest.bundle_id} is a policy; its replay has RoutingSettings.")
+    return {"routing": chosen.as_json()}
+
+
+def _parents_of(recording: Recording, manifest: Bundle, datasets: Sequence[Dataset], where: str) -> ParentOrders:
+    """Return the parent orders of a recording of this policy; refuse any other."""
+    from evals.parents.parquet import read_parents  # noqa: PLC0415
+    from evals.recordings.checks import check_bundle, check_market  # noqa: PLC0415
+    from evals.recordings.policies import check_children  # noqa: PLC0415
+    from evals.recordings.schema import PolicyRecording  # noqa: PLC0415
+
+    document = recording.document
+    if not isinstance(document, PolicyRecording):
+        raise InvalidInputError(f"{where} is the recording of an algo, and {manifest.bundle_id} is a policy.")
+    check_bundle(recording, manifest.digest(), where)
+    check_market(recording, document.venues, datasets, where)
+    parents = read_parents(recording.parents or b"", symbol=document.symbol, name=f"{where}: parents.parquet")
+    check_children(recording, parents, where)
+    return parents
+
+
+def _edge_document(recording: Recording, manifest: Bundle, where: str) -> EdgeRecording:
     """Return the document of a recording of this algo; refuse any other."""
     from evals.recordings.checks import check_bundle  # noqa: PLC0415
     from evals.recordings.schema import EdgeRecording  # noqa: PLC0415
@@ -159,7 +226,7 @@ def _reviewed(catalog: Catalog, inputs: EvaluationInputs, data_root: Path, progr
     manifest = edge_bundle(catalog, short_id("bun", inputs.bundle))
     datasets = [catalog.dataset(short_id("data", each)) for each in inputs.datasets]
     recording, rest = recording_of(catalog, inputs)
-    document = _document(recording, manifest, "The recording")
+    document = _edge_document(recording, manifest, "The recording")
     check_market(recording, [document.venue], datasets, "The recording")
     look = int(str(rest.pop(LOOK, 1)))
     settings = ReplaySettings.model_validate(rest)
@@ -201,4 +268,68 @@ def recording_of(catalog: Catalog, inputs: EvaluationInputs) -> tuple[Recording,
     return read_recording(document, fetch), rest
 
 
+def policy_fingerprint() -> EngineFingerprint:
+    """Return what reviews a policy's recording here."""
+    from importlib.metadata import version  # noqa: PLC0415
+
+    from evals.engine.fingerprint import sources_digest  # noqa: PLC0415
+    from evals.recordings.policies import NAME, VERSION  # noqa: PLC0415 -- loads Numba
+
+    return EngineFingerprint(
+        name=NAME,
+        version=VERSION,
+        source=sources_digest(*_SOURCES, *_POLICY_SOURCES),
+        runtime={"numpy": version("numpy")},
+    )
+
+
+def _execute_policy(catalog: Catalog, inputs: EvaluationInputs, data_root: Path, progress: Progress | None) -> Findings:
+    from evals.metrics import validation_metrics  # noqa: PLC0415
+    from evals.recordings.policies import policy_metrics  # noqa: PLC0415
+
+    done = _reviewed_policy(catalog, inputs, data_root, progress)
+    datasets = [catalog.dataset(short_id("data", each)) for each in inputs.datasets]
+    tape_figures = validation_metrics(*(each.validation for each in datasets))
+    return Findings(
+        status=done.status,
+        detail=done.detail,
+        result_digest=done.digest(),
+        coverage=done.coverage,
+        metrics=policy_metrics(done) | tape_figures,
+        outputs=done.outputs(),
+        validation={name.removeprefix("tape_"): int(figure or 0) for name, figure in tape_figures.items()},
+    )
+
+
+def _reviewed_policy(
+    catalog: Catalog, inputs: EvaluationInputs, data_root: Path, progress: Progress | None
+) -> PolicyReview:
+    from evals.market.datasets import open_dataset  # noqa: PLC0415
+    from evals.recordings.policies import review_policy  # noqa: PLC0415
+    from evals.routing.settings import RoutingSettings  # noqa: PLC0415
+    from evals.statistics.looks import LOOK  # noqa: PLC0415
+
+    manifest = catalog.manifest(inputs.bundle)
+    datasets = [catalog.dataset(short_id("data", each)) for each in inputs.datasets]
+    recording, rest = recording_of(catalog, inputs)
+    parents = _parents_of(recording, manifest, datasets, "The recording")
+    if progress is not None:
+        progress(f"Reviewing {recording.document.deployment} against the replay of {len(parents):,} parent orders")
+    return review_policy(
+        catalog,
+        manifest.bundle_id,
+        recording,
+        parents,
+        [open_dataset(data_root, each) for each in datasets],
+        settings=RoutingSettings.model_validate(rest.get("routing", {})),
+        seed=inputs.seed,
+        look=int(str(rest.get(LOOK, 1))),
+        progress=progress,
+    )
+
+
 LIVE_REVIEW: Final = Engine(engine_fingerprint, _execute, _result)
+"""What reviews algos."""
+
+POLICY_REVIEW: Final = Engine(policy_fingerprint, _execute_policy)
+"""What reviews routing and assignment policies."""

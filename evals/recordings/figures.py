@@ -10,30 +10,11 @@ from typing import Final
 import numpy as np
 
 from evals.metrics import Metric, Metrics, RunTotals
+from evals.recordings.history import halted_ns
 from evals.recordings.review import Review
 from evals.recordings.schema import CONFIG, HALT, LIMIT_BREACH, TRAP
+from evals.recordings.twin_names import TWIN_NAMES
 from evals.statistics.paired import compare_paired
-
-TWIN_NAMES: Final = (
-    "net_pnl_1e9",
-    "fees_1e9",
-    "return_bps",
-    "max_drawdown_1e9",
-    "max_drawdown_pct",
-    "sharpe",
-    "fills",
-    "maker_fills",
-    "volume_notional_1e9",
-    "max_abs_position_1e8",
-    "quote_uptime",
-    "order_to_trade",
-    "markout_100ms_bps",
-    "markout_1s_bps",
-    "markout_10s_bps",
-    "risk_breaches",
-    "traps",
-)
-"""The twin's metrics that are shown beside the realised ones, as ``twin_<name>``."""
 
 UNKNOWN_NAMES: Final = frozenset(
     {
@@ -106,7 +87,7 @@ def _realised(review: Review) -> dict[str, Metric]:
         "risk_breaches": breaches + refused,
         "limit_breaches": breaches,
         "halts": review.count(HALT),
-        "halted_s": review.halted_ns / 1e9,
+        "halted_s": halted_ns(review.events) / 1e9,
         "config_changes": review.count(CONFIG),
     }
 

@@ -52,8 +52,6 @@ class Realised:
     equity: Records
     first_ns: int
     last_ns: int
-    rows: int
-    packets: int
     both_sides_ns: int
     """Time with an order on both sides, as far as actions and fills show."""
 
@@ -68,7 +66,8 @@ def realised(recording: Recording, document: EdgeRecording, tape: TapeSource, in
 
     """
     instrument = tape.info.instrument
-    first_ns, last_ns, rows, packets = span_of(tape)
+    span = span_of(tape)
+    first_ns, last_ns = span.first_ns, span.last_ns
     recorded = recording.rows["fills"]
     recorded = recorded[np.argsort(recorded["at_ns"], kind="stable")]
     happened_ns = np.clip(recorded["at_ns"], first_ns, last_ns)
@@ -87,7 +86,7 @@ def realised(recording: Recording, document: EdgeRecording, tape: TapeSource, in
     flows = _flows(instrument, fills)
     opened_1e9 = value_of(instrument, int(marks[np.argmax(marks > 0)]), document.start_position_1e8)
     equity = _equity(instrument, fills, flows, samples_ns, at_samples, document.start_position_1e8, opened_1e9)
-    return Realised(fills, orders, equity, first_ns, last_ns, rows, packets, _both_sides_ns(orders, last_ns))
+    return Realised(fills, orders, equity, first_ns, last_ns, _both_sides_ns(orders, last_ns))
 
 
 def sample_times(first_ns: int, last_ns: int, interval_ns: int) -> Int64s:

@@ -7,7 +7,7 @@ mid is the integer mean of the best prices after each level, and stays what it w
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from evals.engine.streams import LATEST_NS
 from evals.market.book import room_for_one, set_level
-from evals.market.schema import ASK, BID, CLEAR
+from evals.market.schema import ASK, BID, CLEAR, LAST_OF_PACKET
 from evals.market.source import Columns, TapeSource
 
 Int64s = NDArray[np.int64]
@@ -71,17 +71,27 @@ def mids_at(tape: TapeSource, times_ns: Int64s) -> Int64s:
     return mids
 
 
-def span_of(tape: TapeSource) -> tuple[int, int, int, int]:
-    """Return when the first row happened, when the last was received, and how many rows and packets there are."""
-    first_ns = last_ns = rows = packets = 0
+class Span(NamedTuple):
+    """What a tape spans: first row received, first row happened, last received; rows and packets."""
+
+    received_ns: int
+    first_ns: int
+    last_ns: int
+    rows: int
+    packets: int
+
+
+def span_of(tape: TapeSource) -> Span:
+    """Return what a tape spans; it must not be empty."""
+    received_ns = first_ns = last_ns = rows = packets = 0
     for chunk in tape.chunks():
         if rows == 0:
-            received = int(chunk.receive_ns[0])
-            first_ns = min(max(int(chunk.exchange_ns[0]), received - _LATEST_NS), received)
+            received_ns = int(chunk.receive_ns[0])
+            first_ns = min(max(int(chunk.exchange_ns[0]), received_ns - _LATEST_NS), received_ns)
         last_ns = int(chunk.receive_ns[-1])
         rows += len(chunk)
-        packets += int(np.count_nonzero(chunk.flags & 1))
-    return first_ns, last_ns, rows, packets
+        packets += int(np.count_nonzero(chunk.flags & LAST_OF_PACKET))
+    return Span(received_ns, first_ns, last_ns, rows, packets)
 
 
 @njit(cache=True)

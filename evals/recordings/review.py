@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from bundles.evidence import RunStatus
 from bundles.manifests import EdgeBundle
@@ -20,10 +17,11 @@ from evals.market.schema import Instrument
 from evals.market.source import TapeSource
 from evals.recordings.checks import window_of
 from evals.recordings.gaps import Gap, gaps_of, tell
+from evals.recordings.history import count_of, outcome_rows
 from evals.recordings.marking import Realised, realised
 from evals.recordings.matching import Matches, match_fills
 from evals.recordings.reading import Recording
-from evals.recordings.schema import CONFIG, HALT, HEARTBEAT, RESUME, STOP, TRAP, EdgeRecording
+from evals.recordings.schema import CONFIG, TRAP, EdgeRecording
 from evals.recordings.window import WindowTape
 from evals.replay import ReplayResult, log_as_parquet, run_replay
 
@@ -82,18 +80,7 @@ class Review:
 
     def count(self, kind: int) -> int:
         """Return how many events of a kind were recorded."""
-        return int(np.count_nonzero(self.events["kind"] == kind))
-
-    @property
-    def halted_ns(self) -> int:
-        """How long the deployment was halted: from each halt to the next resume or stop, or to the last event."""
-        halted_ns, since_ns = 0, None
-        for kind, at_ns in zip(self.events["kind"].tolist(), self.events["at_ns"].tolist(), strict=True):
-            if kind == HALT and since_ns is None:
-                since_ns = at_ns
-            elif kind in {RESUME, STOP} and since_ns is not None:
-                halted_ns, since_ns = halted_ns + at_ns - since_ns, None
-        return halted_ns if since_ns is None else halted_ns + int(self.events["at_ns"][-1]) - since_ns
+        return count_of(self.recording, kind)
 
     def digest(self) -> str:
         """Return the digest of the result, over integers only."""
@@ -105,12 +92,9 @@ class Review:
 
     def outputs(self) -> dict[str, bytes]:
         """Return the parquet files that show the review: logs of both, matches, differences, the history."""
-        shown = np.flatnonzero(self.events["kind"] != HEARTBEAT)
-        texts = [self.recording.details.get(int(row), "") for row in shown]
         return {
-            **{name: rows_as_parquet(rows) for name, rows in self._logs().items()},
+            **outcome_rows(self.recording, {name: (rows, {}) for name, rows in self._logs().items()}),
             **{f"twin_{name}": log_as_parquet(rows) for name, rows in self.twin.rows.items()},
-            "events": rows_as_parquet(self.events[shown], detail=texts),
         }
 
     def _logs(self) -> dict[str, Records]:
@@ -180,12 +164,3 @@ def differences(ours: Records, twins: Records) -> Records:
     for column, log in (("realised_1e9", ours), ("twin_1e9", twins)):
         rows[column] = np.diff(log["equity_1e9"][:count], prepend=0)
     return rows
-
-
-def rows_as_parquet(rows: Records, **texts: Sequence[str]) -> bytes:
-    """Write structured rows, with columns of text beside them, as parquet: the same rows give the same bytes."""
-    columns = {name: pa.array(rows[name].copy()) for name in rows.dtype.names or ()}
-    columns |= {name: pa.array(list(text), pa.string()) for name, text in texts.items()}
-    sink = io.BytesIO()
-    pq.write_table(pa.table(columns), sink, compression="zstd", version="2.6")
-    return sink.getvalue()

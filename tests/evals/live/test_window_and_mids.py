@@ -92,7 +92,13 @@ def test_mids_are_those_of_a_slow_pass(tape: Tape, after_ns: list[int], chunk_ro
     first = tape.events[0]
     begun = min(max(int(first["exchange_ns"]), int(first["receive_ns"]) - 10**10), int(first["receive_ns"]))
     packets = int((tape.events["flags"] & LAST_OF_PACKET).sum())
-    assert span_of(Cut(tape, chunk_rows)) == (begun, int(tape.events["receive_ns"][-1]), len(tape.events), packets)
+    assert span_of(Cut(tape, chunk_rows)) == (
+        int(first["receive_ns"]),
+        begun,
+        int(tape.events["receive_ns"][-1]),
+        len(tape.events),
+        packets,
+    )
 
 
 @given(tapes(), st.integers(-2_000, 130_000), st.integers(0, 130_000), st.integers(1, 7))
