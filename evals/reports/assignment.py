@@ -11,7 +11,7 @@ from evals.reports.confidence import bounds
 from evals.reports.curves import distribution, scatter
 from evals.reports.recorded import Recorded
 from evals.reports.routing import savings
-from evals.reports.series import bps, sample
+from evals.reports.series import bps, has_columns, sample
 from evals.reports.tables import Bar, Chart, Note, Row, Section, Table, section
 from evals.reports.vega import BUY, SELL
 from evals.reports.wording import figure, interval, share, shown
@@ -61,17 +61,24 @@ def regrets(record: Recorded) -> tuple[NDArray[Any], NDArray[Any]] | None:
     if parents is None:
         return None
     lost = parents["cost_1e9"] - np.minimum(parents["edge_cost_1e9"], parents["sor_cost_1e9"])
-    values = bps(lost, parents["notional_1e9"])
+    base = _base(parents)
+    values = bps(lost, base)
     known = np.isfinite(values)
-    return (values[known], parents["notional_1e9"][known]) if known.any() else None
+    return (values[known], base[known]) if known.any() else None
+
+
+def _base(parents: NDArray[Any]) -> NDArray[Any]:
+    """Return the notional against which costs are measured: at the arrival mid, not that of the rule."""
+    base: NDArray[Any] = parents["base_1e9" if has_columns(parents, "base_1e9") else "notional_1e9"]
+    return base
 
 
 def _costs(record: Recorded) -> Chart | Note:
     parents = record.log("parents", *_COSTS)
     if parents is None:
         return Note("No parent order was recorded.")
-    drawn = sample(parents[parents["notional_1e9"] > 0], _MOST_POINTS)
-    edge, sor = bps(drawn["edge_cost_1e9"], drawn["notional_1e9"]), bps(drawn["sor_cost_1e9"], drawn["notional_1e9"])
+    drawn = sample(parents[_base(parents) > 0], _MOST_POINTS)
+    edge, sor = bps(drawn["edge_cost_1e9"], _base(drawn)), bps(drawn["sor_cost_1e9"], _base(drawn))
     routes = np.where(drawn["to_sor"] > 0, "sent to SOR", "sent to the edge")
     points = [(float(x), float(y), str(of)) for x, y, of in zip(edge, sor, routes, strict=True)]
     if not points:

@@ -197,7 +197,7 @@ def _paired_parents(comparison: Comparison, column: str, what: str) -> Table | N
         return None
     value = float(more.sum() / notional.sum() * 1e4)
     found = {f"more_bps_{end}": each for end, each in ratio_bounds(more, notional, seed=_SEED).items()}
-    table = difference_table({"more_bps": value, **found}, "more_bps", "")
+    table = difference_table({"more_bps": value, **found}, "more_bps", "", "of the notional")
     if table is None:
         return None
     note = f"What B's {what} is above A's, {signed(value)} bps of the notional, over the same parents. {_FREE}"

@@ -117,7 +117,7 @@ def shadow_sections(record: Recorded) -> list[Section]:
             _pair_chart(
                 record, {"candidate": "equity", "incumbent": "incumbent_equity"}, "candidate_1e9", "pnl_diff_bps"
             ),
-            _side_by_side(record.metrics, "incumbent_", ("Metric", "Candidate", "Incumbent", "Difference")),
+            side_by_side(record.metrics, "incumbent_", ("Metric", "Candidate", "Incumbent", "Difference")),
             _agreement(record.metrics),
         )
     ]
@@ -126,21 +126,28 @@ def shadow_sections(record: Recorded) -> list[Section]:
 def review_sections(record: Recorded) -> list[Section]:
     """Return what a deployment's recording is against its replay twin."""
     metrics = record.metrics
-    gaps = metrics.get("recording_gaps")
-    loud = None
-    if gaps:
-        loud = Note(f"The recording has {gaps:,} gaps: what happened in them is not known.", loud=True)
     return [
         section(
             "Live against its replay twin",
-            loud,
+            gaps_note(metrics),
             difference_table(metrics, "pnl_drift_bps", "pnl_drift_1e9"),
             _pair_chart(record, {"live": "equity", "twin": "twin_equity"}, "realised_1e9", "pnl_drift_bps"),
-            _side_by_side(metrics, "twin_", ("Metric", "Live", "Twin", "Difference")),
+            side_by_side(metrics, "twin_", ("Metric", "Live", "Twin", "Difference")),
         ),
         section("Fills, live and simulated", *_matched(record)),
-        section("Halts and limits", *_events(record)),
+        history_section(record),
     ]
+
+
+def gaps_note(metrics: Metrics) -> Note | None:
+    """Return a loud note where a recording has gaps."""
+    gaps = metrics.get("recording_gaps")
+    return Note(f"Gaps of the recording: {gaps:,}. What happened in them is not known.", loud=True) if gaps else None
+
+
+def history_section(record: Recorded) -> Section:
+    """Return the history of halts and limit events."""
+    return section("Halts and limits", *_events(record))
 
 
 def _verdict(metrics: Metrics) -> str:
@@ -164,7 +171,7 @@ def _float(value: float | None) -> float | None:
     return None if value is None else float(value)
 
 
-def difference_table(metrics: Metrics, name: str, money_name: str) -> Table | None:
+def difference_table(metrics: Metrics, name: str, money_name: str, of: str = "of the capital") -> Table | None:
     """Return a difference with its intervals as bars on one axis."""
     value = metrics.get(name)
     if value is None:
@@ -176,7 +183,7 @@ def difference_table(metrics: Metrics, name: str, money_name: str) -> Table | No
         rows.append(Row((f"{percent} %", UNKNOWN if ends is None else interval(*ends)), bar))
     amount = metrics.get(money_name)
     whole = "" if amount is None else f" ({money(amount)} ccy)"
-    note = f"The mark is the difference, {signed(float(value))} bps of the capital{whole}; the thin line is zero."
+    note = f"The mark is the difference, {signed(float(value))} bps {of}{whole}; the thin line is zero."
     return Table(name, ("Confidence", "Difference, bps"), tuple(rows), note)
 
 
@@ -214,7 +221,8 @@ def _ends_1e9(record: Recorded, name: str) -> tuple[float, float] | None:
     return None if ends is None or capital is None else (ends[0] * capital / 1e4, ends[1] * capital / 1e4)
 
 
-def _side_by_side(metrics: Metrics, prefix: str, columns: tuple[str, ...]) -> Table | None:
+def side_by_side(metrics: Metrics, prefix: str, columns: tuple[str, ...]) -> Table | None:
+    """Return the metrics that there are with and without a prefix."""
     names = [name.removeprefix(prefix) for name in metrics if name.startswith(prefix)]
     rows = []
     for name in names:

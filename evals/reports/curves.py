@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 BINS: Final = 36
 """Bars of a histogram."""
 
+_HEADROOM: Final = 1.35
+"""How much higher than its bars a histogram is that names values above them."""
+
 _MIDDLE: Final = (0.5, 99.5)
 """Percentiles between which a histogram's bars lie; what is beyond counts in the first and the last."""
 
@@ -61,7 +64,7 @@ def distribution(
     if high <= low:
         low, high = low - 0.5, high + 0.5
     edges = np.linspace(low, high, BINS + 1)
-    bars = []
+    bars: list[dict[str, Any]] = []
     for name, (values, weights) in series.items():
         counts, _ = np.histogram(np.clip(values, low, high), edges, weights=weights.astype(np.float64))
         total = counts.sum() or 1.0
@@ -71,6 +74,8 @@ def distribution(
             if counts[i] > 0
         ]
     several = len(series) > 1
+    highest = max((bar["y"] for bar in bars), default=1.0)
+    room = {"domainMax": highest * _HEADROOM} if marks else {}
     drawn = {
         "data": {"values": bars},
         "mark": {"type": "bar", "opacity": 0.5 if several else 0.75, "binSpacing": 1},
@@ -83,7 +88,7 @@ def distribution(
                 "axis": {"title": x_title, "tickCount": 6, "labelOverlap": True},
             },
             "x2": {"field": "to"},
-            "y": {"field": "y", "type": "quantitative", "stack": None, "axis": axis(y_title)},
+            "y": {"field": "y", "type": "quantitative", "stack": None, "scale": room, "axis": axis(y_title)},
             "color": colours(tuple(series)) if several else {"value": SHADES[0]},
             "tooltip": [
                 {"field": "from", "type": "quantitative", "title": "from", "format": ",.3f"},

@@ -37,6 +37,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "replay": lambda: render_report(made.replay(gate=made.FAIL)),
     "shadow": lambda: render_report(made.shadow()),
     "live-review": lambda: render_report(made.live_review(2)),
+    "review of a policy": lambda: render_report(made.policy_review(gaps=1)),
     "sor": lambda: render_report(made.sor()),
     "assignment": lambda: render_report(made.assignment()),
     "two replays": lambda: comparison_report(Comparison(made.replay(), made.replay(seed=5, data=b"other"))),

@@ -137,7 +137,9 @@ def test_a_pair_on_other_data_has_no_paired_intervals() -> None:
     assert found == [{"diff_bps"}, set()]
 
 
-@pytest.mark.parametrize("make", [made.replay, made.shadow, made.live_review, made.sor, made.assignment])
+@pytest.mark.parametrize(
+    "make", [made.replay, made.shadow, made.live_review, made.sor, made.assignment, made.policy_review]
+)
 def test_each_kind_has_a_page_of_two(make: object) -> None:
     assert callable(make)
     html = comparison_report(Comparison(make(), make()))

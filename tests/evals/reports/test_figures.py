@@ -165,6 +165,31 @@ def test_a_gapped_recording_is_told_loudly() -> None:
     assert not any(isinstance(p, Note) and p.loud for each in sections_of(made.live_review()) for p in each.parts)
 
 
+def test_the_drift_of_a_policy_adds_up_over_its_parents() -> None:
+    record = made.policy_review()
+    parents = record.logs["parents"]
+    whole = int((parents["shortfall_1e9"] - parents["twin_shortfall_1e9"]).sum())
+    view = charts(record)["drift"].spec["vconcat"][0]
+    assert drawn(view, "line")["data"]["values"][-1]["diff"] == pytest.approx(whole / 1e9)
+    assert {series["of"] for series in charts(record)["shortfall"].spec["layer"][0]["data"]["values"]} == {
+        "live",
+        "replay",
+    }
+
+
+def test_costs_of_an_assignment_are_against_the_notional_at_arrival() -> None:
+    record = made.assignment()
+    parents = record.logs["parents"][:2]
+    rows = np.zeros(2, [*parents.dtype.descr, ("base_1e9", "<i8")])
+    for name in parents.dtype.names or ():
+        rows[name] = parents[name]
+    rows["base_1e9"], rows["edge_cost_1e9"], rows["sor_cost_1e9"], rows["to_sor"] = 10**13, 10**9, 2 * 10**9, 1
+    rows["cost_1e9"] = rows["sor_cost_1e9"]
+    points = charts(replace(record, logs={"parents": rows}))["costs"].spec["layer"][0]["data"]["values"]
+    assert [(point["x"], point["y"]) for point in points] == [(1.0, 2.0), (1.0, 2.0)]
+    assert cells(tables(replace(record, logs={"parents": rows}))["regret"])["p50"] == ("1.00",)
+
+
 def test_the_parts_of_the_shortfall_add_up_to_it() -> None:
     record = made.sor()
     rows = tables(record)["decomposition"].rows
@@ -213,7 +238,7 @@ def test_regret_is_against_the_cheaper_way() -> None:
     assert cells(tables(record)["regret"])["Parents sent the dearer way"] == (f"{wrong} of 1,500",)
 
 
-@pytest.mark.parametrize("make", [made.shadow, made.live_review, made.sor, made.assignment])
+@pytest.mark.parametrize("make", [made.shadow, made.live_review, made.sor, made.assignment, made.policy_review])
 def test_every_figure_with_bounds_is_among_the_statistics(make: Any) -> None:
     record = make()
     bounded = {name.removesuffix("_lower95") for name in record.metrics if name.endswith("_lower95")}

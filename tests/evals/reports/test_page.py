@@ -27,6 +27,8 @@ KINDS: dict[str, Callable[[], Recorded]] = {
     "sor": made.sor,
     "sandbox": lambda: made.sor("sandbox"),
     "assignment": made.assignment,
+    "review of a policy": made.policy_review,
+    "review of an assignment": lambda: made.policy_review("assignment", gaps=1),
 }
 LARGEST_PAGE = 2_000_000
 
