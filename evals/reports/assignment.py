@@ -11,10 +11,11 @@ from evals.reports.confidence import bounds
 from evals.reports.curves import distribution, scatter
 from evals.reports.recorded import Recorded
 from evals.reports.routing import savings
-from evals.reports.series import bps, sample, weighted_quantile
+from evals.reports.series import bps, has_columns, sample
 from evals.reports.tables import Bar, Chart, Note, Row, Section, Table, section
 from evals.reports.vega import BUY, SELL
 from evals.reports.wording import figure, interval, share, shown
+from evals.statistics.ratios import weighted_quantiles
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,17 +61,24 @@ def regrets(record: Recorded) -> tuple[NDArray[Any], NDArray[Any]] | None:
     if parents is None:
         return None
     lost = parents["cost_1e9"] - np.minimum(parents["edge_cost_1e9"], parents["sor_cost_1e9"])
-    values = bps(lost, parents["notional_1e9"])
+    base = _base(parents)
+    values = bps(lost, base)
     known = np.isfinite(values)
-    return (values[known], parents["notional_1e9"][known]) if known.any() else None
+    return (values[known], base[known]) if known.any() else None
+
+
+def _base(parents: NDArray[Any]) -> NDArray[Any]:
+    """Return the notional against which costs are measured: at the arrival mid, not that of the rule."""
+    base: NDArray[Any] = parents["base_1e9" if has_columns(parents, "base_1e9") else "notional_1e9"]
+    return base
 
 
 def _costs(record: Recorded) -> Chart | Note:
     parents = record.log("parents", *_COSTS)
     if parents is None:
         return Note("No parent order was recorded.")
-    drawn = sample(parents[parents["notional_1e9"] > 0], _MOST_POINTS)
-    edge, sor = bps(drawn["edge_cost_1e9"], drawn["notional_1e9"]), bps(drawn["sor_cost_1e9"], drawn["notional_1e9"])
+    drawn = sample(parents[_base(parents) > 0], _MOST_POINTS)
+    edge, sor = bps(drawn["edge_cost_1e9"], _base(drawn)), bps(drawn["sor_cost_1e9"], _base(drawn))
     routes = np.where(drawn["to_sor"] > 0, "sent to SOR", "sent to the edge")
     points = [(float(x), float(y), str(of)) for x, y, of in zip(edge, sor, routes, strict=True)]
     if not points:
@@ -93,13 +101,13 @@ def _regret(record: Recorded) -> list[Table | Chart | Note]:
     if found is not None:
         values, weights = found
         wrong = values > 0
-        quantiles = weighted_quantile(values, weights, (50, 95, 99))
+        quantiles = weighted_quantiles(values, weights, (50, 95, 99))
         rows = [Row(("Parents sent the dearer way", f"{int(wrong.sum()):,} of {len(values):,}"))]
         if mean is not None:
             ends = bounds(record.metrics, "regret_bps")
             told = f" ({interval(*ends)})" if ends else ""
             rows.append(Row(("Regret, mean (95 %)", f"{shown(record.metrics, 'regret_bps')}{told}")))
-        rows += [Row((f"p{p}", figure(q))) for p, q in zip((50, 95, 99), quantiles, strict=True)]
+        rows += [Row((f"p{p}", figure(q))) for p, q in quantiles.items()]
         if wrong.any():
             chart = distribution({"": (values[wrong], weights[wrong])}, "Regret, bps", "% of notional")
             label = "Distribution of the regret of the parents that were sent the dearer way, in basis points"

@@ -19,6 +19,8 @@ from evals.reports.figures import in_order
 from evals.reports.recorded import Recorded, recorded
 from evals.reports.tables import Metrics
 from evals.reports.wording import shown, utc
+from evals.statistics.looks import LOOK
+from evals.statistics.trials import TRIALS, VARIANCE
 
 if TYPE_CHECKING:
     from bundles.catalog import Catalog
@@ -27,8 +29,8 @@ if TYPE_CHECKING:
 _RUNGS: Final = ("live-review", "shadow", "sandbox", "replay")
 """Kinds of evaluations from the top of the ladders downwards."""
 
-_NOT_COMPARED: Final = frozenset({"look"})
-"""Settings that say how often one looked, not how."""
+_NOT_COMPARED: Final = frozenset({LOOK, TRIALS, VARIANCE})
+"""Settings that say what was there when one looked, not how."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import groupby
 from typing import Final
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from evals.reports.assignment import BASELINES, regrets
 from evals.reports.compare import Comparison
-from evals.reports.confidence import bounds, difference
+from evals.reports.confidence import bounds, difference, difference_table
 from evals.reports.curves import distribution
 from evals.reports.edge import markouts
 from evals.reports.figures import key_metrics
@@ -21,10 +22,17 @@ from evals.reports.tables import UNKNOWN, Bar, Chart, Note, Row, Section, Table,
 from evals.reports.timeline import against, equities, total_equity
 from evals.reports.vega import BUY, PRICE, SELL
 from evals.reports.wording import figure, interval, shown, signed, titled, utc, why
+from evals.statistics.paired import compare_paired
+from evals.statistics.ratios import ratio_bounds
 
 _NAMES: Final = ("A", "B")
 _LESS: Final = "B \N{MINUS SIGN} A"
 _COLUMNS: Final = ("Metric", "A", "B", _LESS)
+_SEED: Final = 1
+_FREE: Final = (
+    "The intervals are those of one look at these two, by a block bootstrap of paired differences. They know nothing "
+    "of how many pairs were compared before this one was shown: no gate judges by them."
+)
 _LEGEND: Final = (("line", BUY, "A"), ("line", SELL, "B"))
 
 
@@ -87,28 +95,38 @@ def _metrics(comparison: Comparison) -> Section:
 
 def _edge(comparison: Comparison) -> list[Section]:
     fills = {name: record.logs.get("fills") for name, record in _both(comparison)}
-    return [section("Equity", _equity(comparison)), section("Markouts", *markouts(fills))]
+    return [section("Equity", *_equity(comparison)), section("Markouts", *markouts(fills))]
 
 
-def _equity(comparison: Comparison) -> Chart | Note:
+def _equity(comparison: Comparison) -> list[Chart | Table | Note]:
     logs = {name: record.log("equity", "exchange_ns", "equity_1e9") for name, record in _both(comparison)}
     curves = {name: log for name, log in logs.items() if log is not None}
     if len(curves) < len(_NAMES):
-        return Note("Not both recorded their equity.")
+        return [Note("Not both recorded their equity.")]
     label = "Equity of A and B over time"
     if not comparison.same_data:
-        return Chart("equities", label, equities(curves), _LEGEND, "In ccy; times are UTC. Not on the same data.")
+        return [Chart("equities", label, equities(curves), _LEGEND, "In ccy; times are UTC. Not on the same data.")]
     (at_a, of_a), (at_b, of_b) = (total_equity(curves[name]) for name in _NAMES)
     common, in_a, in_b = np.intersect1d(at_a, at_b, return_indices=True)
     gaps = np.diff(of_b[in_b] - of_a[in_a], prepend=0)
-    legend = (*_LEGEND, ("line", PRICE, _LESS))
-    return Chart(
+    capital = comparison.a.capital_1e9
+    found, ends = None, None
+    if capital and capital == comparison.b.capital_1e9:
+        found = compare_paired(gaps, capital_1e9=capital, look=1, seed=_SEED).metrics("diff")
+        low, high = found["diff_bps_lower95"], found["diff_bps_upper95"]
+        ends = None if low is None or high is None else (low * capital / 1e4, high * capital / 1e4)
+    legend = [*_LEGEND, ("line", PRICE, _LESS)]
+    if ends is not None:
+        legend.append(("bar", BUY, "95 % interval of the whole difference"))
+    drawn = Chart(
         "equities",
         f"{label}, and B less A below",
-        against(curves, common, gaps, None),
-        legend,
+        against(curves, common, gaps, ends),
+        tuple(legend),
         "In ccy; times are UTC. Below: what B has earned more than A by then.",
     )
+    table = None if found is None else difference_table(found, "diff_bps", "diff_1e9")
+    return [drawn] if table is None else [drawn, table, Note(_FREE)]
 
 
 def _routing(comparison: Comparison) -> list[Section]:
@@ -127,7 +145,7 @@ def _routing(comparison: Comparison) -> list[Section]:
     names.append(("implementation_shortfall_bps", "Shortfall"))
     benchmarks = [(f"savings_vs_{name}_bps", label) for name, label in BENCHMARKS]
     return [
-        section("Shortfall of each parent order", chart),
+        section("Shortfall of each parent order", chart, _paired_parents(comparison, "shortfall_1e9", "shortfall")),
         section("What the shortfall is made of", _two_bars(comparison, "parts", names)),
         section("Savings", _two_intervals(comparison, benchmarks)),
     ]
@@ -160,9 +178,30 @@ def _assignment(comparison: Comparison) -> list[Section]:
     ]
     return [
         section("Decisions", _two_bars(comparison, "decisions", routes, digits=0)),
-        section("Regret", chart),
+        section("Regret", chart, _paired_parents(comparison, "cost_1e9", "cost")),
         section("Savings and regret", _two_intervals(comparison, baselines)),
     ]
+
+
+def _paired_parents(comparison: Comparison, column: str, what: str) -> Table | None:
+    """Return what B costs more than A over the parents of both, if these are the same, with its intervals."""
+    logs = [record.log("parents", "parent_id", "notional_1e9", column) for record in (comparison.a, comparison.b)]
+    if not comparison.same_data or logs[0] is None or logs[1] is None:
+        return None
+    a, b = logs[0], logs[1]
+    for name in ("parent_id", "notional_1e9"):
+        if len(a) != len(b) or not (a[name] == b[name]).all():
+            return None
+    more, notional = (b[column] - a[column]).astype(np.int64), a["notional_1e9"].astype(np.int64)
+    if not notional.sum():
+        return None
+    value = float(more.sum() / notional.sum() * 1e4)
+    found = {f"more_bps_{end}": each for end, each in ratio_bounds(more, notional, seed=_SEED).items()}
+    table = difference_table({"more_bps": value, **found}, "more_bps", "", "of the notional")
+    if table is None:
+        return None
+    note = f"What B's {what} is above A's, {signed(value)} bps of the notional, over the same parents. {_FREE}"
+    return replace(table, note=note)
 
 
 def _two_bars(comparison: Comparison, key: str, names: list[tuple[str, str]], digits: int = 3) -> Table | Note:

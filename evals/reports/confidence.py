@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from typing import Final
 
+import numpy as np
+
 from evals.labels import meaning_of
 from evals.reports.recorded import Recorded
-from evals.reports.series import has
+from evals.reports.series import has, has_columns, sample
 from evals.reports.tables import UNKNOWN, Bar, Chart, Metrics, Note, Row, Section, Table, section
-from evals.reports.timeline import against
-from evals.reports.vega import BUY, PRICE, SELL
+from evals.reports.timeline import against, fills_by_state
+from evals.reports.vega import BAD, BUY, PRICE, SELL
 from evals.reports.wording import figure, interval, money, share, shown, signed, span, titled, utc
 
 _RAN: Final = (
@@ -35,20 +37,6 @@ _SAID: Final = {
     "min_track_s": "Time after which this Sharpe ratio would be told from zero",
     "detectable_diff_bps": "A smaller true difference is likely to be missed on this much data",
 }
-
-EVENT_KINDS: Final = (
-    "start",
-    "stop",
-    "halt",
-    "resume",
-    "limit_breach",
-    "trap",
-    "config",
-    "disconnect",
-    "reconnect",
-    "heartbeat",
-)
-"""Names of a recording's events by number."""
 
 _COUNTED: Final = (("halts", "halts"), ("limit_breaches", "limit breaches"), ("recording_gaps", "recording gaps"))
 
@@ -129,7 +117,7 @@ def shadow_sections(record: Recorded) -> list[Section]:
             _pair_chart(
                 record, {"candidate": "equity", "incumbent": "incumbent_equity"}, "candidate_1e9", "pnl_diff_bps"
             ),
-            _side_by_side(record.metrics, "incumbent_", ("Metric", "Candidate", "Incumbent", "Difference")),
+            side_by_side(record.metrics, "incumbent_", ("Metric", "Candidate", "Incumbent", "Difference")),
             _agreement(record.metrics),
         )
     ]
@@ -138,21 +126,28 @@ def shadow_sections(record: Recorded) -> list[Section]:
 def review_sections(record: Recorded) -> list[Section]:
     """Return what a deployment's recording is against its replay twin."""
     metrics = record.metrics
-    gaps = metrics.get("recording_gaps")
-    loud = None
-    if gaps:
-        loud = Note(f"The recording has {gaps:,} gaps: what happened in them is not known.", loud=True)
     return [
         section(
             "Live against its replay twin",
-            loud,
+            gaps_note(metrics),
             difference_table(metrics, "pnl_drift_bps", "pnl_drift_1e9"),
             _pair_chart(record, {"live": "equity", "twin": "twin_equity"}, "realised_1e9", "pnl_drift_bps"),
-            _side_by_side(metrics, "twin_", ("Metric", "Live", "Twin", "Difference")),
+            side_by_side(metrics, "twin_", ("Metric", "Live", "Twin", "Difference")),
         ),
         section("Fills, live and simulated", *_matched(record)),
-        section("Halts and limits", *_events(record)),
+        history_section(record),
     ]
+
+
+def gaps_note(metrics: Metrics) -> Note | None:
+    """Return a loud note where a recording has gaps."""
+    gaps = metrics.get("recording_gaps")
+    return Note(f"Gaps of the recording: {gaps:,}. What happened in them is not known.", loud=True) if gaps else None
+
+
+def history_section(record: Recorded) -> Section:
+    """Return the history of halts and limit events."""
+    return section("Halts and limits", *_events(record))
 
 
 def _verdict(metrics: Metrics) -> str:
@@ -176,7 +171,7 @@ def _float(value: float | None) -> float | None:
     return None if value is None else float(value)
 
 
-def difference_table(metrics: Metrics, name: str, money_name: str) -> Table | None:
+def difference_table(metrics: Metrics, name: str, money_name: str, of: str = "of the capital") -> Table | None:
     """Return a difference with its intervals as bars on one axis."""
     value = metrics.get(name)
     if value is None:
@@ -188,7 +183,7 @@ def difference_table(metrics: Metrics, name: str, money_name: str) -> Table | No
         rows.append(Row((f"{percent} %", UNKNOWN if ends is None else interval(*ends)), bar))
     amount = metrics.get(money_name)
     whole = "" if amount is None else f" ({money(amount)} ccy)"
-    note = f"The mark is the difference, {signed(float(value))} bps of the capital{whole}; the thin line is zero."
+    note = f"The mark is the difference, {signed(float(value))} bps {of}{whole}; the thin line is zero."
     return Table(name, ("Confidence", "Difference, bps"), tuple(rows), note)
 
 
@@ -226,7 +221,8 @@ def _ends_1e9(record: Recorded, name: str) -> tuple[float, float] | None:
     return None if ends is None or capital is None else (ends[0] * capital / 1e4, ends[1] * capital / 1e4)
 
 
-def _side_by_side(metrics: Metrics, prefix: str, columns: tuple[str, ...]) -> Table | None:
+def side_by_side(metrics: Metrics, prefix: str, columns: tuple[str, ...]) -> Table | None:
+    """Return the metrics that there are with and without a prefix."""
     names = [name.removeprefix(prefix) for name in metrics if name.startswith(prefix)]
     rows = []
     for name in names:
@@ -245,6 +241,8 @@ def difference(name: str, mine: float | None, other: float | None) -> str:
     if mine is None or other is None:
         return UNKNOWN
     text = _like(name, mine - other)
+    if not text.strip("-0.,"):
+        return text.lstrip("-")
     return f"+{text}" if mine > other else text
 
 
@@ -259,23 +257,48 @@ def _agreement(metrics: Metrics) -> Table | None:
     return Table("agreement", ("Alike", "Share"), tuple(rows), note) if rows else None
 
 
-def _matched(record: Recorded) -> list[Table | Note]:
-    metrics = record.metrics
-    live, twin = record.logs.get("fills"), record.logs.get("twin_fills")
+def _matched(record: Recorded) -> list[Table | Chart | Note]:
+    """Return the fills of both by whether the other had them too, and what their prices and markouts differ by."""
+    metrics, drawn = record.metrics, _fills_chart(record)
     rows = []
-    if live is not None or twin is not None:
-        rows += [
-            Row((name, UNKNOWN if log is None else f"{len(log):,}")) for name, log in (("Live", live), ("Twin", twin))
-        ]
-    matched = metrics.get("fill_match")
-    if matched is not None:
-        rows.append(Row(("Matched", share(matched, 1))))
+    for name, log in (("Live", "fills"), ("Twin", "twin_fills")):
+        if (fills := record.logs.get(log)) is not None:
+            rows.append(Row((f"{name} fills", f"{len(fills):,}")))
+    if metrics.get("fill_match") is not None:
+        rows.append(Row(("Matched, by quantity of both", share(metrics["fill_match"] or 0, 1))))
     for name in ("slippage_bps", "markout_drift_1s_bps"):
         if metrics.get(name) is not None:
             ends = bounds(metrics, name)
             told = f" ({interval(*ends)})" if ends else ""
             rows.append(Row((titled(name), f"{shown(metrics, name)}{told}")))
-    return [Table("matched", ("Fills", "Value"), tuple(rows))] if rows else [Note("No fills were recorded.")]
+    table = Table("matched", ("Fills", "Value"), tuple(rows)) if rows else Note("No fills were recorded.")
+    return [table] if drawn is None else [drawn, table]
+
+
+_FILL: Final = ("exchange_ns", "px_1e9", "qty_1e8", "side")
+_STATES: Final = (("matched", BUY), ("live only", BAD), ("twin only", SELL))
+
+
+def _fills_chart(record: Recorded) -> Chart | None:
+    live, twin = record.logs.get("fills"), record.logs.get("twin_fills")
+    equity, matches = record.log("equity", "exchange_ns", "mid_1e9"), record.logs.get("matches")
+    if live is None or twin is None or matches is None or equity is None or len(live) + len(twin) == 0:
+        return None
+    columns = (has_columns(live, *_FILL), has_columns(twin, *_FILL), has_columns(matches, "realised_row", "twin_row"))
+    if not all(columns):
+        return None
+    ours, theirs = np.zeros(len(live), bool), np.zeros(len(twin), bool)
+    ours[matches["realised_row"]] = True
+    theirs[matches["twin_row"]] = True
+    groups = {"matched": live[ours], "live only": live[~ours], "twin only": twin[~theirs]}
+    counts = ", ".join(f"{len(rows):,} {name}" for name, rows in groups.items())
+    return Chart(
+        "fills",
+        f"Fills of the deployment and of its twin on the mid price: {counts}",
+        fills_by_state(equity, {name: sample(rows) for name, rows in groups.items()}, dict(_STATES)),
+        (("line", PRICE, "mid price"), *(("dot", colour, name) for name, colour in _STATES)),
+        f"{counts.capitalize()}. Triangles point up for a buy, down for a sell. Times are UTC.",
+    )
 
 
 def events_of(record: Recorded) -> list[tuple[int, str]]:
@@ -283,7 +306,7 @@ def events_of(record: Recorded) -> list[tuple[int, str]]:
     events = record.log("events", "at_ns", "kind")
     if events is None:
         return []
-    texts = events["text"] if "text" in (events.dtype.names or ()) else [""] * len(events)
+    texts = events["detail"] if "detail" in (events.dtype.names or ()) else [""] * len(events)
     said = [
         (int(at_ns), _said(kind), str(text))
         for at_ns, kind, text in zip(events["at_ns"].tolist(), events["kind"].tolist(), texts, strict=True)
@@ -297,6 +320,8 @@ def marks_of(record: Recorded) -> list[tuple[int, str]]:
 
 
 def _said(kind: object) -> str:
+    from evals.recordings.schema import EVENT_KINDS  # noqa: PLC0415 -- imports pyarrow
+
     known = isinstance(kind, int) and 0 <= kind < len(EVENT_KINDS)
     return (EVENT_KINDS[int(str(kind))] if known else str(kind)).replace("_", " ")
 

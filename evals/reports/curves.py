@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 BINS: Final = 36
 """Bars of a histogram."""
 
+_HEADROOM: Final = 1.35
+"""How much higher than its bars a histogram is that names values above them."""
+
 _MIDDLE: Final = (0.5, 99.5)
 """Percentiles between which a histogram's bars lie; what is beyond counts in the first and the last."""
 
@@ -61,7 +64,7 @@ def distribution(
     if high <= low:
         low, high = low - 0.5, high + 0.5
     edges = np.linspace(low, high, BINS + 1)
-    bars = []
+    bars: list[dict[str, Any]] = []
     for name, (values, weights) in series.items():
         counts, _ = np.histogram(np.clip(values, low, high), edges, weights=weights.astype(np.float64))
         total = counts.sum() or 1.0
@@ -71,6 +74,8 @@ def distribution(
             if counts[i] > 0
         ]
     several = len(series) > 1
+    highest = max((bar["y"] for bar in bars), default=1.0)
+    room = {"domainMax": highest * _HEADROOM} if marks else {}
     drawn = {
         "data": {"values": bars},
         "mark": {"type": "bar", "opacity": 0.5 if several else 0.75, "binSpacing": 1},
@@ -83,7 +88,7 @@ def distribution(
                 "axis": {"title": x_title, "tickCount": 6, "labelOverlap": True},
             },
             "x2": {"field": "to"},
-            "y": {"field": "y", "type": "quantitative", "stack": None, "axis": axis(y_title)},
+            "y": {"field": "y", "type": "quantitative", "stack": None, "scale": room, "axis": axis(y_title)},
             "color": colours(tuple(series)) if several else {"value": SHADES[0]},
             "tooltip": [
                 {"field": "from", "type": "quantitative", "title": "from", "format": ",.3f"},
@@ -155,7 +160,7 @@ def scatter(
     return single({"layer": [drawn, diagonal]}, 300)
 
 
-def steps(counts: Sequence[tuple[str, float]], y_title: str) -> dict[str, Any]:
+def steps(counts: Sequence[tuple[str, float]], x_title: str, y_title: str) -> dict[str, Any]:
     """Return bars over named classes that stand in an order, such as decades of time."""
     drawn = {
         "data": {"values": [{"x": name, "y": value} for name, value in counts]},
@@ -165,11 +170,11 @@ def steps(counts: Sequence[tuple[str, float]], y_title: str) -> dict[str, Any]:
                 "field": "x",
                 "type": "ordinal",
                 "sort": [name for name, _ in counts],
-                "axis": {"title": None, "labelAngle": 0, "labelOverlap": True},
+                "axis": {"title": x_title, "labelAngle": 0, "labelOverlap": True},
             },
             "y": {"field": "y", "type": "quantitative", "axis": axis(y_title)},
             "tooltip": [
-                {"field": "x", "title": "up to"},
+                {"field": "x", "title": x_title},
                 {"field": "y", "type": "quantitative", "title": y_title, "format": ",.1f"},
             ],
         },

@@ -10,11 +10,12 @@ from evals.engine.layout import TAKER
 from evals.labels import METRICS, format_metric
 from evals.reports.curves import curves, steps
 from evals.reports.recorded import Recorded
-from evals.reports.series import has, has_columns, sample, weighted_quantile
+from evals.reports.series import has, has_columns, sample
 from evals.reports.tables import UNKNOWN, Bar, Chart, Note, Row, Section, Shade, Table, section
 from evals.reports.timeline import price_equity_inventory, shown_symbols
 from evals.reports.vega import SHADES
 from evals.reports.wording import figure, share, shown, span, titled
+from evals.statistics.ratios import weighted_quantiles
 from evals.wasm.abi import AMEND, CANCEL, NEW
 
 if TYPE_CHECKING:
@@ -204,13 +205,13 @@ def _latency(record: Recorded) -> list[Table | Chart | Note]:
     if len(lifetimes):
         decades = _decades(lifetimes)
         label = "How long orders rested at the exchange, in percent by decade"
-        parts.insert(0, Chart("lifetimes", label, steps(decades, "% of orders"), note="How long orders rested."))
+        parts.insert(0, Chart("lifetimes", label, steps(decades, "rested at least", "% of orders")))
     return parts or [Note("No action reached the exchange.")]
 
 
 def _quantile_row(label: str, values: NDArray[Any]) -> Row:
-    found = weighted_quantile(values, np.ones(len(values)), (50, 95, 99, 100))
-    return Row((label, f"{len(values):,}", *(span(value) for value in found)))
+    found = weighted_quantiles(values.astype(np.float64), np.ones(len(values)), (50, 95, 99, 100))
+    return Row((label, f"{len(values):,}", *(span(value) for value in found.values())))
 
 
 def _decades(lifetimes_ns: NDArray[Any]) -> list[tuple[str, float]]:
@@ -224,7 +225,7 @@ def _decades(lifetimes_ns: NDArray[Any]) -> list[tuple[str, float]]:
 def _decade(power: int) -> str:
     start = 10**power
     unit, size = ("µs", 1_000) if start < 10**6 else ("ms", 10**6) if start < 10**9 else ("s", 10**9)
-    return f"≥{start // size} {unit}"
+    return f"{start // size} {unit}"
 
 
 def _fuel(record: Recorded) -> Table | Note:

@@ -8,6 +8,7 @@ from evals.labels import METRICS, format_metric, meaning_of
 from evals.reports.assignment import assignment_sections
 from evals.reports.confidence import review_sections, shadow_sections, statistics_section
 from evals.reports.edge import edge_sections
+from evals.reports.policy_review import policy_review_sections
 from evals.reports.recorded import Recorded, recorded
 from evals.reports.routing import routing_sections
 from evals.reports.tables import Metrics, Note, Row, Section, Table, present, section
@@ -72,6 +73,8 @@ def sections_of(record: Recorded) -> list[Section]:
             own = [*shadow_sections(record), *edge_sections(record)]
         case "live-review", "edge":
             own = [*review_sections(record), *edge_sections(record)]
+        case "live-review", ("sor" | "assignment"):
+            own = policy_review_sections(record)
         case _, "edge":
             own = edge_sections(record)
         case _, "sor":

@@ -10,9 +10,10 @@ from evals.reports.confidence import bounds
 from evals.reports.curves import distribution
 from evals.reports.edge import shade_of
 from evals.reports.recorded import Recorded
-from evals.reports.series import bps, column, weighted_quantile
+from evals.reports.series import bps, column
 from evals.reports.tables import UNKNOWN, Bar, Chart, Metrics, Note, Row, Section, Table, section
 from evals.reports.wording import figure, interval, money, share, signed, utc
+from evals.statistics.ratios import weighted_quantiles
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,9 +52,9 @@ def routing_sections(record: Recorded) -> list[Section]:
         section("Shortfall of each parent order", *_shortfall(record)),
         section("What the shortfall is made of", decomposition(record.metrics)),
         section("Savings", savings(record.metrics, "savings_vs_", BENCHMARKS)),
-        section("By venue", _by_venue(record)),
-        section("By size", _by_size(record)),
-        section("The worst parent orders", _worst(record)),
+        section("By venue", by_venue(record)),
+        section("By size", by_size(record)),
+        section("The worst parent orders", worst(record)),
     ]
 
 
@@ -72,12 +73,9 @@ def _shortfall(record: Recorded) -> list[Table | Chart | Note]:
     if found is None:
         return [Note("No parent order was recorded.")]
     values, weights = found
-    quantiles = weighted_quantile(values, weights, PERCENTS)
+    quantiles = weighted_quantiles(values, weights, PERCENTS)
     # Where the metrics tell them, theirs are shown: the verdict rests on them.
-    told = [
-        record.metrics.get(f"implementation_shortfall_bps_p{percent}", quantile)
-        for percent, quantile in zip(PERCENTS, quantiles, strict=True)
-    ]
+    told = [record.metrics.get(f"implementation_shortfall_bps_p{percent}", quantiles[percent]) for percent in PERCENTS]
     marks = [
         (f"p{percent}", None if value is None else float(value)) for percent, value in zip(PERCENTS, told, strict=True)
     ]
@@ -147,7 +145,8 @@ def _venues(record: Recorded, count: int) -> list[str]:
     return [names[n] if n < len(names) else f"venue {n}" for n in range(max(count, len(names)))]
 
 
-def _by_venue(record: Recorded) -> Table | Note:
+def by_venue(record: Recorded) -> Table | Note:
+    """Return each venue's share, fees and rejects."""
     children = record.log("children", "venue", "px_1e9", "qty_1e8", "fee_1e9")
     if children is None:
         return Note("No child order was recorded.")
@@ -177,7 +176,8 @@ def _by_venue(record: Recorded) -> Table | Note:
     return Table("venues", columns, tuple(rows), "Share of the value traded.")
 
 
-def _by_size(record: Recorded) -> Table | Note:
+def by_size(record: Recorded) -> Table | Note:
+    """Return the shortfall of small and large parents."""
     parents = record.log("parents", *_COSTS)
     if parents is None:
         return Note("No parent order was recorded.")
@@ -209,7 +209,8 @@ def _short(amount_1e9: int) -> str:
     return f"{value:.3g}"
 
 
-def _worst(record: Recorded) -> Table | Note:
+def worst(record: Recorded) -> Table | Note:
+    """Return the parents that cost most."""
     parents = record.log("parents", *_COSTS, "parent_id")
     if parents is None:
         return Note("No parent order was recorded.")

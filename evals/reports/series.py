@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
 MOST_POINTS: Final = 4_000
@@ -49,16 +47,6 @@ def extremes(values: NDArray[Any], most: int = MOST_POINTS) -> list[int]:
         stretch = values[start:stop]
         keep.update((int(start + stretch.argmin()), int(start + stretch.argmax())))
     return sorted(keep)
-
-
-def weighted_quantile(values: NDArray[Any], weights: NDArray[Any], percents: Sequence[float]) -> list[float | None]:
-    """Return the smallest values that so many percent of the weight do not exceed; None without any weight."""
-    if not len(values) or weights.sum() <= 0:
-        return [None for _ in percents]
-    order = np.argsort(values, kind="stable")
-    reached = np.cumsum(weights[order].astype(np.float64))
-    places = np.searchsorted(reached, np.array(percents) / 100 * reached[-1])
-    return [float(values[order][min(int(place), len(values) - 1)]) for place in places]
 
 
 def bps(amounts_1e9: NDArray[Any], notionals_1e9: NDArray[Any]) -> NDArray[np.float64]:

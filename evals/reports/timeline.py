@@ -117,6 +117,45 @@ def against(
     return stacked(views)
 
 
+def fills_by_state(
+    equity: NDArray[Any], groups: Mapping[str, NDArray[Any]], shades: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the mid price with fills on it, coloured by the name of their group."""
+    samples = equity[equity["mid_1e9"] > 0]
+    mids = _points(samples["exchange_ns"], samples["mid_1e9"], "mid")
+    values = [
+        {
+            "t": int(row["exchange_ns"]) / 1e6,
+            "px": int(row["px_1e9"]) / 1e9,
+            "qty": int(row["qty_1e8"]) / 1e8,
+            "side": "buy" if row["side"] > 0 else "sell",
+            "of": name,
+        }
+        for name, rows in groups.items()
+        for row in rows
+    ]
+    shape = {"domain": ["buy", "sell"], "range": ["triangle-up", "triangle-down"]}
+    markers = {
+        "data": {"values": values},
+        "mark": {"type": "point", "filled": True, "size": 46, "opacity": 0.85},
+        "encoding": {
+            "y": {"field": "px", "type": "quantitative"},
+            "color": colours(tuple(groups), tuple(shades[name] for name in groups)),
+            "shape": {"field": "side", "type": "nominal", "legend": None, "scale": shape},
+            "tooltip": [
+                {"field": "t", "type": "temporal", "title": "time", "timeUnit": "utchoursminutessecondsmilliseconds"},
+                {"field": "of", "title": "fill"},
+                {"field": "side", "title": "side"},
+                {"field": "px", "type": "quantitative", "title": "price", "format": ",.2f"},
+                {"field": "qty", "type": "quantitative", "title": "size"},
+            ],
+        },
+    }
+    return stacked(
+        [{"height": 220, "encoding": DATED, "layer": [line("mid", "Price", PRICE, mids, padding=8), markers]}]
+    )
+
+
 def _equities_view(curves: Mapping[str, NDArray[Any]], encoding: dict[str, Any]) -> dict[str, Any]:
     values = []
     for name, equity in curves.items():
@@ -202,7 +241,7 @@ def _price_view(
             ],
         },
     }
-    return {"layer": [own_quotes, line("mid", title, PRICE, mids), markers]}
+    return {"layer": [own_quotes, line("mid", title, PRICE, mids, padding=8), markers]}
 
 
 def _inventory_layer(held: dict[str, NDArray[Any]]) -> dict[str, Any]:

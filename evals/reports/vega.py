@@ -14,6 +14,8 @@ SOFT: Final = "var(--soft)"
 
 SHADES: Final = (BUY, SELL, GOOD, PRICE)
 
+_LINES: Final = frozenset({"line", "area"})
+
 SCHEMA: Final = "https://vega.github.io/schema/vega-lite/v6.json"
 CONFIG: Final[dict[str, Any]] = {
     "view": {"stroke": None},
@@ -78,11 +80,18 @@ def colours(names: tuple[str, ...], shades: tuple[str, ...] = SHADES) -> dict[st
 
 
 def line(
-    field: str, title: str, colour: str | dict[str, Any], values: list[dict[str, Any]], *, step: bool = False
+    field: str,
+    title: str,
+    colour: str | dict[str, Any],
+    values: list[dict[str, Any]],
+    *,
+    step: bool = False,
+    padding: int = 0,
 ) -> dict[str, Any]:
-    """Return a line over time; ``colour`` is one, or the encoding of several."""
+    """Return a line over time; ``colour`` is one, or the encoding of several; ``padding`` leaves room for marks."""
     mark: dict[str, Any] = {"type": "line", "strokeWidth": 1.4, **({"interpolate": "step-after"} if step else {})}
     encoding: dict[str, Any] = {"y": quantity(field, title)}
+    encoding["y"]["scale"]["padding"] = padding
     if isinstance(colour, str):
         mark["color"] = colour
     else:
@@ -91,9 +100,16 @@ def line(
 
 
 def stacked(views: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return charts below each other over one time axis, zoomed together; layer 1 of each takes the zoom."""
-    for view in views:
-        view["layer"][1]["params"] = [ZOOM]
+    """Return charts below each other over one time axis, zoomed together; the line of each takes the zoom.
+
+    Layers without data are left out (Vega complains of them), and charts whose line has none.
+    """
+    views = [view | {"layer": [layer for layer in view["layer"] if layer["data"]["values"]]} for view in views]
+    lines = [next((each for each in view["layer"] if each["mark"]["type"] in _LINES), None) for view in views]
+    views = [view for view, line in zip(views, lines, strict=True) if line is not None]
+    for each in lines:
+        if each is not None:
+            each["params"] = [ZOOM]
     return {
         "$schema": SCHEMA,
         "background": "transparent",

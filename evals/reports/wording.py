@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +12,7 @@ from evals.reports.tables import UNKNOWN, Metrics
 if TYPE_CHECKING:
     from bundles.gates import GateResult
 
+_MOST_DIGITS: Final = 9
 _SPANS: Final = (("d", 86_400 * 10**9), ("h", 3_600 * 10**9), ("min", 60 * 10**9), ("s", 10**9), ("ms", 10**6))
 
 
@@ -25,18 +27,25 @@ def titled(name: str) -> str:
     return f"{meaning.label}, {meaning.unit}" if meaning.unit else meaning.label
 
 
-def figure(value: float | None, digits: int = 2) -> str:
-    """Return a plain number with so many digits behind the point."""
-    if value is None or value != value:  # noqa: PLR0124 -- NaN
+def figure(value: float | None, digits: int | None = None) -> str:
+    """Return a plain number with so many digits behind the point, without which small ones have three that tell."""
+    if value is None or not math.isfinite(value):
         return UNKNOWN
-    text = f"{value:,.{digits}f}"
+    text = f"{value:,.{digits_of(value) if digits is None else digits}f}"
     return text.lstrip("-") if not text.strip("-0.,") else text
 
 
-def signed(value: float | None, digits: int = 2) -> str:
+def signed(value: float | None, digits: int | None = None) -> str:
     """Return a difference: with its sign, zero without one."""
     text = figure(value, digits)
     return f"+{text}" if value is not None and text.strip("0.,") and not text.startswith(("-", UNKNOWN)) else text
+
+
+def digits_of(*values: float) -> int:
+    """Return how many digits behind the point tell figures of this size: two, or three that are not leading zeros."""
+    largest = max(map(abs, values))
+    exponent = int(f"{largest:.2e}".partition("e")[2])
+    return 2 if exponent >= 0 else min(2 - exponent, _MOST_DIGITS)
 
 
 def money(value_1e9: float) -> str:
@@ -49,10 +58,11 @@ def share(part: float, whole: float) -> str:
     return f"{100 * part / whole:.1f} %" if whole else UNKNOWN
 
 
-def interval(low: float | None, high: float | None, digits: int = 2) -> str:
+def interval(low: float | None, high: float | None) -> str:
     """Return the two ends of an interval."""
     if low is None or high is None:
         return UNKNOWN
+    digits = digits_of(low, high)
     return f"{signed(low, digits)} to {signed(high, digits)}"
 
 
@@ -80,6 +90,8 @@ def why(gate: GateResult | None) -> str:
         return f"All {len(deciding)} conditions of the gate are met."
     failing = [check.text for check in deciding if check.ok is False]
     unknown = [check.text for check in deciding if check.ok is None]
-    parts = [f"Not met: {'; '.join(failing)}."] if failing else []
+    # A rule that does not hold fails; what leaves a verdict open can only be how much was seen.
+    begins = "Too little was seen" if gate.verdict == "inconclusive" else "Not met"
+    parts = [f"{begins}: {'; '.join(failing)}."] if failing else []
     parts += [f"Cannot be told: {'; '.join(unknown)}."] if unknown else []
     return " ".join(parts)

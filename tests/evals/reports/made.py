@@ -212,8 +212,58 @@ def live_review(gaps: int = 0) -> Recorded:
         "look": 1,
     }
     outputs = {name: parquet(rows) for name, rows in {**logs, "differences": differences}.items()}
-    outputs["events"] = parquet(EVENTS, text=["", "by the desk", "", "daily loss"])
+    matches = np.zeros(60, [("realised_row", "<i8"), ("twin_row", "<i8"), ("qty_1e8", "<i8")])
+    matches["realised_row"] = matches["twin_row"] = np.arange(60)
+    outputs["matches"] = parquet(matches)
+    outputs["events"] = parquet(EVENTS, detail=["", "by the desk", "", "daily loss"])
     return record_of(evaluation_of("live-review", metrics), outputs, "edge", None)
+
+
+def policy_review(bundle_kind: str = "sor", gaps: int = 0) -> Recorded:
+    draw, parents = np.random.default_rng(6), 400
+    names = ("arrival_ns", "qty_1e8", "filled_1e8", "twin_filled_1e8", "arrival_mid_1e9", "end_mid_1e9", "notional_1e9")
+    costs = ("shortfall_1e9", "fees_1e9", "opportunity_1e9", "twin_shortfall_1e9")
+    rows = np.zeros(parents, [*((name, "<i8") for name in (*names, *costs)), ("side", "<i4"), ("fills", "<i4")])
+    rows["arrival_ns"] = START_NS + np.sort(draw.integers(0, 1_200, parents)) * SECOND
+    rows["qty_1e8"] = rows["filled_1e8"] = draw.lognormal(18.4, 1.2, parents).astype(np.int64)
+    rows["notional_1e9"] = rows["qty_1e8"] * 6_250 * 10
+    rows["side"] = draw.choice([-1, 1], parents)
+    rows["twin_shortfall_1e9"] = (rows["notional_1e9"] * draw.normal(2.5, 1.0, parents) / 1e4).astype(np.int64)
+    rows["fees_1e9"] = rows["notional_1e9"] // 10_000
+    more = (rows["notional_1e9"] * draw.normal(0.2, 0.6, parents) / 1e4).astype(np.int64)
+    rows["shortfall_1e9"] = rows["twin_shortfall_1e9"] + more
+    children = np.zeros(
+        3 * parents,
+        [
+            ("at_ns", "<i8"),
+            ("parent", "<i4"),
+            ("venue", "<i2"),
+            ("px_1e9", "<i8"),
+            ("qty_1e8", "<i8"),
+            ("fee_1e9", "<i8"),
+        ],
+    )
+    children["venue"] = draw.integers(0, 3, len(children))
+    children["px_1e9"], children["qty_1e8"], children["fee_1e9"] = 6_250 * 10**9, 10**6, 6_250 * 10**3
+    metrics = {
+        "parents": parents,
+        "fill_ratio": 1.0,
+        **bounded("implementation_shortfall_bps", 2.7, 0.1),
+        **bounded("shortfall_drift_bps", 0.2, 0.04),
+        "twin_implementation_shortfall_bps": 2.5,
+        "twin_fill_ratio": 1.0,
+        "halts": 1,
+        "limit_breaches": 1,
+        "recording_gaps": gaps,
+        "block_length": 4,
+        "look": 1,
+    }
+    outputs = {
+        "parents": parquet(rows, parent_id=[f"P{n:06d}" for n in range(parents)]),
+        "children": parquet(children),
+        "events": parquet(EVENTS, detail=["", "by the desk", "", "daily loss"]),
+    }
+    return record_of(evaluation_of("live-review", metrics), outputs, bundle_kind)
 
 
 def sor(kind: str = "replay", seed: int = 3, parents: int = 2_000, **changes: Any) -> Recorded:

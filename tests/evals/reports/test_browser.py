@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import pytest
 from evals.reports.compare import Comparison
 from evals.reports.comparison_page import comparison_report
 from evals.reports.page import render_report
+from evals.reports.recorded import Recorded
 from tests.evals.reports import made
 
 if TYPE_CHECKING:
@@ -23,10 +25,19 @@ PATIENCE_MS = 60_000
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (Debian: apt-get install chromium)")
 
+
+def quiet() -> Recorded:
+    """A run that did nothing."""
+    logs = made.edge_logs()
+    return replace(made.replay(), logs=logs | {"fills": logs["fills"][:0], "orders": logs["orders"][:0]})
+
+
 PAGES: dict[str, Callable[[], str]] = {
+    "quiet": lambda: render_report(quiet()),
     "replay": lambda: render_report(made.replay(gate=made.FAIL)),
     "shadow": lambda: render_report(made.shadow()),
     "live-review": lambda: render_report(made.live_review(2)),
+    "review of a policy": lambda: render_report(made.policy_review(gaps=1)),
     "sor": lambda: render_report(made.sor()),
     "assignment": lambda: render_report(made.assignment()),
     "two replays": lambda: comparison_report(Comparison(made.replay(), made.replay(seed=5, data=b"other"))),

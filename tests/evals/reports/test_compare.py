@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -111,7 +112,34 @@ def test_the_difference_of_equities_is_over_common_samples() -> None:
     assert [point["diff"] for point in drawn] == pytest.approx(gap.tolist())
 
 
-@pytest.mark.parametrize("make", [made.replay, made.shadow, made.live_review, made.sor, made.assignment])
+def test_a_difference_over_the_same_parents_has_intervals_of_its_own() -> None:
+    a = made.sor()
+    parents = a.logs["parents"].copy()
+    parents["shortfall_1e9"] += parents["notional_1e9"] // 10_000
+    tables = {
+        table.key: table
+        for b in (replace(made.sor(bundle=b"other"), logs={**a.logs, "parents": parents}),)
+        for each in comparison_sections(Comparison(a, b))
+        for table in each.tables
+    }
+    assert {row.cells[1] for row in tables["more_bps"].rows} == {"+1.00 to +1.00"}
+    other = made.sor(seed=9)
+    sections = comparison_sections(Comparison(a, other))
+    assert "more_bps" not in {table.key for each in sections for table in each.tables}
+
+
+def test_a_pair_on_other_data_has_no_paired_intervals() -> None:
+    same, other = Comparison(made.replay(), made.replay(seed=2)), Comparison(made.replay(), made.replay(data=b"other"))
+    found = [
+        {table.key for each in comparison_sections(pair) for table in each.tables} & {"diff_bps"}
+        for pair in (same, other)
+    ]
+    assert found == [{"diff_bps"}, set()]
+
+
+@pytest.mark.parametrize(
+    "make", [made.replay, made.shadow, made.live_review, made.sor, made.assignment, made.policy_review]
+)
 def test_each_kind_has_a_page_of_two(make: object) -> None:
     assert callable(make)
     html = comparison_report(Comparison(make(), make()))

@@ -18,7 +18,6 @@ from evals.reports.confidence import events_of, marks_of
 from evals.reports.figures import markdown_of, sections_of
 from evals.reports.markup import sections_html
 from evals.reports.recorded import Recorded
-from evals.reports.series import weighted_quantile
 from evals.reports.tables import Bar, Chart, Note, Row, Section, Table
 from evals.reports.timeline import MOST_SYMBOLS, drawdown, price_equity_inventory, shown_symbols, total_equity
 from evals.reports.wording import figure, signed, span
@@ -100,7 +99,7 @@ def test_latencies_are_those_of_the_order_log() -> None:
     latency = cells(tables(record)["latency"])
     assert latency["Place: from decision to exchange"] == ("100", "50 ms", "95 ms", "99 ms", "100 ms")
     assert latency["Order at the exchange"] == ("100", "5 s", "5 s", "5 s", "5 s")
-    assert [bar["x"] for bar in charts(record)["lifetimes"].spec["layer"][0]["data"]["values"]] == ["≥1 s"]
+    assert [bar["x"] for bar in charts(record)["lifetimes"].spec["layer"][0]["data"]["values"]] == ["1 s"]
 
 
 def test_drawdown_is_measured_from_the_highest_value_so_far_and_from_zero() -> None:
@@ -166,6 +165,31 @@ def test_a_gapped_recording_is_told_loudly() -> None:
     assert not any(isinstance(p, Note) and p.loud for each in sections_of(made.live_review()) for p in each.parts)
 
 
+def test_the_drift_of_a_policy_adds_up_over_its_parents() -> None:
+    record = made.policy_review()
+    parents = record.logs["parents"]
+    whole = int((parents["shortfall_1e9"] - parents["twin_shortfall_1e9"]).sum())
+    view = charts(record)["drift"].spec["vconcat"][0]
+    assert drawn(view, "line")["data"]["values"][-1]["diff"] == pytest.approx(whole / 1e9)
+    assert {series["of"] for series in charts(record)["shortfall"].spec["layer"][0]["data"]["values"]} == {
+        "live",
+        "replay",
+    }
+
+
+def test_costs_of_an_assignment_are_against_the_notional_at_arrival() -> None:
+    record = made.assignment()
+    parents = record.logs["parents"][:2]
+    rows = np.zeros(2, [*parents.dtype.descr, ("base_1e9", "<i8")])
+    for name in parents.dtype.names or ():
+        rows[name] = parents[name]
+    rows["base_1e9"], rows["edge_cost_1e9"], rows["sor_cost_1e9"], rows["to_sor"] = 10**13, 10**9, 2 * 10**9, 1
+    rows["cost_1e9"] = rows["sor_cost_1e9"]
+    points = charts(replace(record, logs={"parents": rows}))["costs"].spec["layer"][0]["data"]["values"]
+    assert [(point["x"], point["y"]) for point in points] == [(1.0, 2.0), (1.0, 2.0)]
+    assert cells(tables(replace(record, logs={"parents": rows}))["regret"])["p50"] == ("1.00",)
+
+
 def test_the_parts_of_the_shortfall_add_up_to_it() -> None:
     record = made.sor()
     rows = tables(record)["decomposition"].rows
@@ -214,7 +238,7 @@ def test_regret_is_against_the_cheaper_way() -> None:
     assert cells(tables(record)["regret"])["Parents sent the dearer way"] == (f"{wrong} of 1,500",)
 
 
-@pytest.mark.parametrize("make", [made.shadow, made.live_review, made.sor, made.assignment])
+@pytest.mark.parametrize("make", [made.shadow, made.live_review, made.sor, made.assignment, made.policy_review])
 def test_every_figure_with_bounds_is_among_the_statistics(make: Any) -> None:
     record = make()
     bounded = {name.removesuffix("_lower95") for name in record.metrics if name.endswith("_lower95")}
@@ -238,15 +262,11 @@ def test_a_cell_of_markdown_stays_one_cell(spite: str) -> None:
     assert len(re.findall(r"(?<!\\)(?:\\\\)*\|", last)) == 3
 
 
-@given(
-    st.lists(st.tuples(st.integers(-100, 100), st.integers(1, 20)), min_size=1),
-    st.sampled_from([1, 25, 50, 75, 95, 99, 100]),
-)
-def test_a_weighted_quantile_is_that_of_values_repeated(rows: list[tuple[int, int]], percent: int) -> None:
-    values, weights = (np.array(each) for each in zip(*rows, strict=True))
-    repeated = sorted(np.repeat(values, weights).tolist())
-    rank = -(-percent * len(repeated) // 100)
-    assert weighted_quantile(values, weights, [percent]) == [repeated[max(rank, 1) - 1]]
+def test_fills_of_a_deployment_are_drawn_by_whether_the_twin_had_them() -> None:
+    record = made.live_review()
+    drawn = charts(record)["fills"].spec["vconcat"][0]["layer"][1]["data"]["values"]
+    counts = {state: sum(point["of"] == state for point in drawn) for state in ("matched", "live only", "twin only")}
+    assert counts == {"matched": 60, "live only": 30, "twin only": 10}
 
 
 @pytest.mark.parametrize(
@@ -256,8 +276,10 @@ def test_durations_are_in_the_unit_that_people_use(duration_ns: int, shown: str)
     assert span(duration_ns) == shown
 
 
-@pytest.mark.parametrize(("value", "shown"), [(1.234, "+1.23"), (-1.234, "-1.23"), (0.0, "0.00"), (-0.001, "0.00")])
-def test_differences_have_a_sign_unless_they_are_nothing(value: float, shown: str) -> None:
+@pytest.mark.parametrize(
+    ("value", "shown"), [(1.234, "+1.23"), (-1.234, "-1.23"), (0.0, "0.00"), (-0.0012, "-0.00120")]
+)
+def test_differences_have_a_sign_and_digits_that_tell(value: float, shown: str) -> None:
     assert signed(value) == shown
 
 
@@ -269,17 +291,29 @@ def log(dtype: np.dtype[Any], rows: int, **columns: object) -> Any:
     return records
 
 
+def drawn(view: dict[str, Any], *marks: str) -> Any:
+    """Return the layer of a chart that has one of these marks."""
+    return next(layer for layer in view["layer"] if layer["mark"]["type"] in marks)
+
+
+def test_a_run_without_fills_and_quotes_draws_the_market_alone() -> None:
+    logs = made.edge_logs()
+    quiet = replace(made.replay(), logs=logs | {"fills": logs["fills"][:0], "orders": logs["orders"][:0]})
+    assert [layer["mark"]["type"] for layer in charts(quiet)["timeline"].spec["vconcat"][0]["layer"]] == ["line"]
+
+
 def test_several_symbols_have_a_price_chart_each_and_one_equity() -> None:
     equity = log(EQUITY_LOG, 4, symbol=[0, 1, 0, 1], equity_1e9=[10**9, 2 * 10**9, 3 * 10**9, -(10**9)], mid_1e9=5)
     fills = log(FILL_LOG, 3, asset=[0, 1, 2], side=1, px_1e9=[10**9, 2 * 10**9, 3 * 10**9])
     orders = log(ORDER_LOG, 0, asset=0)
     views = price_equity_inventory(equity, fills, orders, ["a", "a", "b"])["vconcat"]
-    titles = [view["layer"][1]["encoding"]["y"]["axis"]["title"] for view in views]
+    lines = [drawn(view, "line", "area") for view in views]
+    titles = [line["encoding"]["y"]["axis"]["title"] for line in lines]
     assert titles == ["a price", "b price", "Equity", "Drawdown", "Inventory"]
-    assert [[fill["px"] for fill in view["layer"][2]["data"]["values"]] for view in views[:2]] == [[1, 2], [3]]
-    assert [point["eq"] for point in views[2]["layer"][1]["data"]["values"]] == [3, 2]
-    assert [point["dd"] for point in views[3]["layer"][1]["data"]["values"]] == [0, -1]
-    assert {point["of"] for point in views[4]["layer"][1]["data"]["values"]} == {"a", "b"}
+    assert [[fill["px"] for fill in drawn(view, "point")["data"]["values"]] for view in views[:2]] == [[1, 2], [3]]
+    assert [point["eq"] for point in lines[2]["data"]["values"]] == [3, 2]
+    assert [point["dd"] for point in lines[3]["data"]["values"]] == [0, -1]
+    assert {point["of"] for point in lines[4]["data"]["values"]} == {"a", "b"}
     assert total_equity(equity)[1].tolist() == [3 * 10**9, 2 * 10**9]
 
 
@@ -293,4 +327,4 @@ def test_of_many_symbols_the_most_traded_are_drawn() -> None:
 def test_a_mid_that_is_not_known_yet_is_not_drawn() -> None:
     equity = log(EQUITY_LOG, 3, mid_1e9=[0, 5 * 10**9, 6 * 10**9])
     spec = price_equity_inventory(equity, log(FILL_LOG, 0), log(ORDER_LOG, 0), ["a"])
-    assert [point["mid"] for point in spec["vconcat"][0]["layer"][1]["data"]["values"]] == [5, 6]
+    assert [point["mid"] for point in drawn(spec["vconcat"][0], "line")["data"]["values"]] == [5, 6]

@@ -27,6 +27,8 @@ KINDS: dict[str, Callable[[], Recorded]] = {
     "sor": made.sor,
     "sandbox": lambda: made.sor("sandbox"),
     "assignment": made.assignment,
+    "review of a policy": made.policy_review,
+    "review of an assignment": lambda: made.policy_review("assignment", gaps=1),
 }
 LARGEST_PAGE = 2_000_000
 
@@ -116,7 +118,7 @@ def _only(rows: np.ndarray[Any, Any], names: list[str]) -> np.ndarray[Any, Any]:
     kept = np.empty(len(rows), [(name, rows.dtype[name]) for name in names])
     for name in names:
         kept[name] = rows[name]
-    return kept[:50]
+    return kept
 
 
 def test_a_long_run_is_thinned_but_keeps_its_extremes() -> None:
