@@ -87,7 +87,7 @@ def climb_assignment(place: Place, market: Market) -> Outcome:
 
     _register(place, "art_demo_assignment", "assignment-model.json", ASSIGNMENT_MODEL)
     bundle = compile_assignment(
-        artifact="art_demo_assignment", edge_threshold_1e9=10**12, sor_threshold_1e9=20 * 10**12, min_venues=2
+        artifact="art_demo_assignment", edge_threshold_1e9=10**12, sor_threshold_1e9=3 * 10**12, min_venues=2
     )
     place.catalog.register_bundle(bundle, author=AUTHOR, now_ns=time.time_ns())
     return _climb_policy(place, "assignment", bundle.bundle_id, market)

@@ -80,7 +80,7 @@ def _write_parents(path: Path, tape: Tape) -> None:
     from evals.parents.generator import GENERATOR, GENERATOR_VERSION, Wanted, generate_parents
     from evals.parents.parquet import write_parents
 
-    found = generate_parents(calibrate(tape), Wanted(count=_PARENTS), seed=42)
+    found = generate_parents(calibrate(tape), Wanted(count=_PARENTS, size_multiple=100), seed=42)
     path.write_bytes(write_parents(found, importer=GENERATOR, importer_version=GENERATOR_VERSION))
 
 
