@@ -168,14 +168,15 @@ def test_the_sandbox_is_seeded_and_its_faults_are_part_of_the_inputs(trading: De
     assert [each.metrics["look"] for each in (usual, other, worse)] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("faults", [None, FaultPlan()], ids=["replay", "sandbox"])
 def test_nothing_later_than_an_arrival_changes_its_assignment(
-    trading: Desk, markets: list[Tape], orders: ParentOrders
+    trading: Desk, markets: list[Tape], orders: ParentOrders, faults: FaultPlan | None
 ) -> None:
     policy = Policy.of(trading.catalog, trading.policy(100 * MONEY, 500 * MONEY))
     middle_ns = int(markets[0].events["receive_ns"][len(markets[0].events) // 2])
 
     def rows(tapes: list[Tape]) -> np.ndarray[Any, Any]:
-        return assign_and_execute(policy, orders, tapes, settings=RoutingSettings(), faults=None, seed=1).rows
+        return assign_and_execute(policy, orders, tapes, settings=RoutingSettings(), faults=faults, seed=1).rows
 
     plain, scrambled = rows(markets), rows([_scrambled(tape, middle_ns) for tape in markets])
     early = orders.rows["arrival_ns"] < middle_ns
