@@ -20,7 +20,7 @@ from evals.engine.settings import QueueModel
 from evals.evaluation import Engine, Findings, keep, record
 from evals.replay import edge_bundle, run_replay
 from evals.shadowing.findings import ENGINE_NAME, ENGINE_VERSION, Pair, findings_of, pair_of
-from evals.shadowing.incumbents import incumbent_of
+from evals.shadowing.incumbents import Incumbent, incumbent_of
 from evals.shadowing.settings import FLAT, RecordedSettings, ShadowSettings
 
 if TYPE_CHECKING:
@@ -123,7 +123,9 @@ def evaluate_shadow_live(
         # The limit is there for algos; the feed has limits of its own.
         span_s = (rules.until_ns - min(rules.from_ns, clock())) // 10**9 + round(rules.timeout_s)
         patient = settings.model_copy(update={"wall_clock_limit_s": settings.wall_clock_limit_s + span_s})
-        runs = _run(catalog, manifest, chosen, followed, patient, seed, trace, progress, abandon=followed[0].abandon)
+        runs = _run(
+            catalog, manifest, chosen.manifest, followed, patient, seed, trace, progress, abandon=followed[0].abandon
+        )
         for tape in followed:
             tape.finish()
         pair = pair_of(*runs, fault=_fault(followed))
@@ -146,7 +148,7 @@ def _fault(followed: Sequence[FollowedTape]) -> str:
 def _inputs(
     catalog: Catalog,
     manifest: EdgeBundle,
-    incumbent: str,
+    incumbent: Incumbent,
     datasets: Sequence[Dataset],
     settings: ShadowSettings,
     seed: int,
@@ -160,7 +162,7 @@ def _inputs(
         kind="shadow",
         bundle=manifest.digest(),
         datasets=tuple(each.digest() for each in datasets),
-        settings=settings.as_json() | {"incumbent": incumbent} | ({"fault": fault} if fault else {}),
+        settings=settings.as_json() | incumbent.as_settings() | ({"fault": fault} if fault else {}),
         seed=seed,
         engine=engine_fingerprint(),
     )

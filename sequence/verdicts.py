@@ -105,7 +105,9 @@ def _table(metrics: Metrics, names: Iterable[str]) -> list[str]:
     meanings = {name: meaning_of(name) for name in names}
     width = max((len(each.label) for each in meanings.values()), default=0)
     for name, meaning in meanings.items():
-        line = f"  {meaning.label:<{max(width, 24)}} {format_metric(metrics[name], meaning.scale):>14} {meaning.unit:<5}"
+        line = (
+            f"  {meaning.label:<{max(width, 24)}} {format_metric(metrics[name], meaning.scale):>14} {meaning.unit:<5}"
+        )
         if ends := _range(metrics, name):
             line += f" {format_metric(ends[0], meaning.scale)} to {format_metric(ends[1], meaning.scale)}"
         lines.append(line.rstrip())

@@ -13,6 +13,9 @@ METRICS: Final[dict[str, Meaning]] = {
     "comparison": Meaning(
         _AGAINST, "Comparison", 0, "", "1 better, 0 not told apart, -1 worse, with 95 % confidence over all looks"
     ),
+    "incumbent_by_ladder": Meaning(
+        _AGAINST, "Incumbent of the ladder", 0, "", "1 if it holds the next rung; undefined if another was asked for"
+    ),
     "pnl_diff_1e9": Meaning(_AGAINST, "P&L difference", 9, "ccy", "Candidate's net P&L less the incumbent's, exact"),
     "pnl_diff_bps": Meaning(_AGAINST, "P&L difference", 0, "bps", "The same, of the capital"),
     "detectable_diff_bps": Meaning(

@@ -133,6 +133,8 @@ def _compared_metrics(comparison: Comparison, settings: RecordedSettings, seed: 
     return {
         **paired.metrics("pnl_diff"),
         "comparison": paired.comparison,
+        # Not 0: that somebody compared it with another bundle too is no failure of this one.
+        "incumbent_by_ladder": 1 if settings.incumbent_by == "ladder" else None,
         "compared_intervals": len(differences),
         "action_agreement": comparison.action_agreement,
         "inventory_overlap": comparison.inventory_overlap,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import JsonValue
 
 from bundles.errors import InvalidInputError, RefusedError
 from bundles.listing import standings
@@ -17,8 +20,21 @@ if TYPE_CHECKING:
     from bundles.state import BundleState
 
 
-def incumbent_of(catalog: Catalog, candidate: EdgeBundle, wanted: str | None, *, now_ns: int) -> str:
-    """Return the digest of the incumbent's manifest, or ``flat``.
+@dataclass(frozen=True)
+class Incumbent:
+    """Whom a candidate is compared with: the digest of a manifest, or ``flat``."""
+
+    manifest: str
+    by: Literal["ladder", "request"]
+    """``request`` if it was named and is not the one that the ladder names."""
+
+    def as_settings(self) -> dict[str, JsonValue]:
+        """Return it as it stands in an evaluation's inputs."""
+        return {"incumbent": self.manifest, "incumbent_by": self.by}
+
+
+def incumbent_of(catalog: Catalog, candidate: EdgeBundle, wanted: str | None, *, now_ns: int) -> Incumbent:
+    """Return the incumbent of a candidate.
 
     ``wanted`` is a bundle's id or a unique prefix, ``flat``, or None for :func:`holder_of_next_rung`; if nobody holds
     it, the baseline is flat.
@@ -30,11 +46,13 @@ def incumbent_of(catalog: Catalog, candidate: EdgeBundle, wanted: str | None, *,
         IntegrityError: if a history that the choice rests on does not verify.
 
     """
-    if wanted == FLAT:
-        return FLAT
-    if wanted is None:
-        found = holder_of_next_rung(catalog, candidate, now_ns=now_ns)
-        return FLAT if found is None else found.digest()
+    holder = holder_of_next_rung(catalog, candidate, now_ns=now_ns)
+    named = FLAT if holder is None else holder.digest()
+    chosen = named if wanted is None else FLAT if wanted == FLAT else _asked_for(catalog, wanted)
+    return Incumbent(chosen, "ladder" if chosen == named else "request")
+
+
+def _asked_for(catalog: Catalog, wanted: str) -> str:
     manifest = catalog.bundle(wanted)
     if not isinstance(manifest, EdgeBundle):
         raise InvalidInputError(

@@ -30,6 +30,8 @@ class RecordedSettings(ShadowSettings):
 
     incumbent: Digest | Literal["flat"]
     """The manifest of the incumbent, a blob of the store."""
+    incumbent_by: Literal["ladder", "request"] = "ladder"
+    """Whether it is the one that the ladder names, or another that somebody asked for."""
     look: Annotated[int, Field(ge=1)] = 1
     """Which shadow evaluation of the candidate this is, counted from 1."""
     trials: Annotated[int, Field(ge=1)] = 1

@@ -281,6 +281,7 @@ GOOD_METRICS: dict[str, int | float | None] = {
     "net_pnl_1e9": 12 * 10**15,
     "pnl_diff_bps_lower95": 0.4,
     "deflated_sharpe": 0.97,
+    "incumbent_by_ladder": 1,
     "halts": 0,
     "recording_gaps": 0,
     "pnl_drift_bps_lower95": -0.2,

@@ -12,7 +12,7 @@ from bundles.errors import IntegrityError
 from bundles.manifests import EdgeBundle
 from bundles.statements import PromotionStatement
 from bundles.store import open_store
-from evals.shadowing.incumbents import incumbent_of
+from evals.shadowing.incumbents import Incumbent, incumbent_of
 from tests.bundles.conftest import NOW_NS, OTTO, S_NS, World, edge_bundle
 
 CANDIDATE = 9
@@ -42,7 +42,7 @@ def put(world: World, number: int, stage: str, *, at_ns: int = NOW_NS) -> str:
 def chosen(world: World, number: int = CANDIDATE, *, at_ns: int = LATER_NS) -> str:
     candidate = edge_bundle(number)
     assert isinstance(candidate, EdgeBundle)
-    return incumbent_of(world.catalog, candidate, None, now_ns=at_ns)
+    return incumbent_of(world.catalog, candidate, None, now_ns=at_ns).manifest
 
 
 def test_without_anyone_above_the_baseline_is_flat(world: World) -> None:
@@ -105,8 +105,10 @@ def test_another_strategy_is_no_incumbent(world: World) -> None:
     candidate = edge_bundle(CANDIDATE).model_copy(update={"strategy": "mm-lite"})
     assert isinstance(candidate, EdgeBundle)
     world.catalog.register_bundle(candidate, author="quant", now_ns=NOW_NS)
-    assert incumbent_of(world.catalog, candidate, None, now_ns=LATER_NS) == "flat"
-    assert incumbent_of(world.catalog, candidate, holder.bundle_id[:12], now_ns=LATER_NS) == holder.digest()
+    assert incumbent_of(world.catalog, candidate, None, now_ns=LATER_NS) == Incumbent("flat", "ladder")
+    asked = incumbent_of(world.catalog, candidate, holder.bundle_id[:12], now_ns=LATER_NS)
+    assert asked == Incumbent(holder.digest(), "request")
+    assert incumbent_of(world.catalog, candidate, "flat", now_ns=LATER_NS).by == "ladder"
 
 
 def test_a_promotion_that_nobody_granted_does_not_lower_the_bar(world: World) -> None:
