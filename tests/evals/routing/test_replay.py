@@ -69,14 +69,16 @@ def market(seed: int, venues: int = 3, duration_s: int = 40) -> list[Tape]:
     return [first, *(shaken(first, f"v{at}", seed + at, taker_fee_ppm=300 - 40 * at) for at in range(1, venues))]
 
 
-def orders_for(tapes: Sequence[Tape], seed: int, count: int, horizon_ns: int = 8 * S) -> ParentOrders:
+def orders_for(
+    tapes: Sequence[Tape], seed: int, count: int, horizon_ns: int = 8 * S, largest: int = 30_000
+) -> ParentOrders:
     random = np.random.Generator(np.random.PCG64(seed))
     first = max(int(tape.events["receive_ns"][0]) for tape in tapes)
     last = min(int(tape.events["receive_ns"][-1]) for tape in tapes)
     rows = np.zeros(count, PARENT)
     rows["arrival_ns"] = np.sort(random.integers(first, last - horizon_ns, count))
     rows["horizon_ns"] = random.choice([0, horizon_ns // 3, horizon_ns], count)
-    rows["qty_1e8"] = random.integers(1, 30_000, count) * 1_000
+    rows["qty_1e8"] = random.integers(1, largest, count) * 1_000
     rows["side"] = random.choice([1, -1], count)
     limited = random.random(count) < 0.3
     rows["limit_px_1e9"][limited] = 60_000 * USD + rows["side"][limited].astype(np.int64) * 2 * USD
@@ -86,7 +88,7 @@ def orders_for(tapes: Sequence[Tape], seed: int, count: int, horizon_ns: int = 8
 def run(tapes: Sequence[Tape], parents: ParentOrders, **how: Any) -> RoutingRun:
     names = [tape.info.instrument.venue for tape in tapes]
     given: dict[str, Any] = {
-        "model": model_of(*names),
+        "model": how["model"] if "model" in how else model_of(*names),
         "impact": NO_IMPACT,
         "slicing": "twap",
         "settings": SETTINGS,
