@@ -18,7 +18,7 @@ from bundles.policy import ApprovalRule, CoverageRule, Rule, StageRule
 from bundles.runners import Runner
 from evals.engine.settings import ReplaySettings
 from evals.evaluation import attest_evaluation, verify_evaluation
-from evals.live_review import evaluate_live_review
+from evals.live_review import evaluate_live_review, recording_of
 from evals.market.datasets import build_dataset
 from evals.market.synthetic import synthetic_tape
 from evals.market.tape import Tape, write_tape
@@ -372,6 +372,13 @@ def test_tampered_files_are_refused(deployed: Deployed, streams: Streams, tmp_pa
             reviewed(deployed, folder)
         path.write_bytes(content)
     reviewed(deployed, folder)
+
+
+def test_inputs_must_name_every_file(deployed: Deployed, streams: Streams, tmp_path: Path) -> None:
+    inputs = reviewed(deployed, write(tmp_path / "r", streams, deployed.digest)).inputs
+    swapped = {**inputs.settings, "recording_fills-000001": inputs.settings["recording_actions-000001"]}
+    with pytest.raises(IntegrityError, match=r"do not name the recording's file fills-000001\.parquet"):
+        recording_of(deployed.catalog, inputs.model_copy(update={"settings": swapped}))
 
 
 def test_a_twin_that_breaks_fails_the_review(deployed: Deployed, streams: Streams, tmp_path: Path) -> None:

@@ -262,19 +262,31 @@ def test_what_was_not_filled_is_priced_at_the_end(desk: Desk, tmp_path: Path) ->
 def test_a_worked_order() -> None:
     """Buy 3 at a mid of 100: 1 at 101 and 1 at 102 with fees of 0.5; the rest costs 104 at the end."""
     one = 10**9
-    parents = ParentOrders("s", ("a", "b"), np.zeros(2, PARENT))
-    parents.rows["side"], parents.rows["qty_1e8"] = [1, -1], [3 * 10**8, 1]
-    market = np.zeros(2, PARENT_RESULT)
-    market["arrival_mid_1e9"], market["end_mid_1e9"] = [100 * one, 150_000_001], [104 * one, 150_000_001]
-    children = np.zeros(3, DTYPES["children"])
-    children["parent"], children["side"] = [0, 0, 1], [1, 1, -1]
-    children["px_1e9"], children["qty_1e8"] = [101 * one, 102 * one, 149_999_999], [10**8, 10**8, 1]
-    children["fee_1e9"] = [one // 4, one // 4, 0]
+    parents = ParentOrders("s", ("a", "b", "c"), np.zeros(3, PARENT))
+    parents.rows["side"], parents.rows["qty_1e8"] = [1, -1, 1], [3 * 10**8, 1, 1]
+    market = np.zeros(3, PARENT_RESULT)
+    market["arrival_mid_1e9"] = [100 * one, 150_000_001, 100_000_000]
+    market["end_mid_1e9"] = [104 * one, 150_000_001, 100_000_000]
+    children = np.zeros(4, DTYPES["children"])
+    children["parent"], children["side"] = [0, 0, 1, 2], [1, 1, -1, 1]
+    children["px_1e9"] = [101 * one, 102 * one, 149_999_999, 100_000_001]
+    children["qty_1e8"] = [10**8, 10**8, 1, 1]
+    children["fee_1e9"] = [one // 4, one // 4, 0, 0]
     rows = settled(parents, children, market)
     assert rows["shortfall_1e9"][0] == (101 + 102 + 104 - 300) * one + one // 2
     assert rows["opportunity_1e9"][0] == 4 * one
     # Sold for 1.49999999, rounded down to 1; worth 1.50000001 at arrival, rounded down to 1 as well.
     assert rows["shortfall_1e9"][1] == 0
+    # Bought for 1.00000001, rounded up to 2; worth 1 at arrival.
+    assert rows["shortfall_1e9"][2] == 1
+
+
+def test_another_configuration_is_not_compared(desk: Desk, tmp_path: Path) -> None:
+    children, _ = desk.children("sor")
+    found = desk.reviewed("sor", desk.write(tmp_path / "r", "sor", children, [(20, schema.CONFIG)]))
+    assert found.metrics["shortfall_drift_bps"] is found.metrics["comparison"] is None
+    assert found.metrics["implementation_shortfall_bps"] is not None
+    assert "configuration changed" in found.status_detail
 
 
 GAPS: dict[str, Callable[[Desk, Path, dict[str, Any]], Path]] = {

@@ -66,7 +66,11 @@ def tapes(draw: st.DrawFn) -> Tape:
     return Tape(events, INFO)
 
 
-@given(tapes(), st.lists(st.integers(-5_000, 130_000), max_size=8), st.integers(1, 7))
+# On the rows, between them, and at the 10 s that a row may be old at most.
+MOMENTS = st.integers(-10, 240).map(lambda step: step * 500) | st.integers(-4, 40).map(lambda step: step * 500 - 10**10)
+
+
+@given(tapes(), st.lists(MOMENTS, max_size=8), st.integers(1, 7))
 def test_mids_are_those_of_a_slow_pass(tape: Tape, after_ns: list[int], chunk_rows: int) -> None:
     times = np.array([START_NS + after for after in after_ns], np.int64)
     bids: dict[int, int] = {}
@@ -185,6 +189,19 @@ def test_accounts_are_marked_as_the_engine_does(
         assert (found.equity[name] == twin.equity[name]).all(), name
     for name in ("order_id", "px_1e9", "qty_1e8", "fee_1e9", "side", "position_1e8", "order_row", "mid_100ms_1e9"):
         assert (found.fills[name] == twin.fills[name]).all(), name
+
+
+def test_the_mid_at_a_fill_is_the_one_before_it() -> None:
+    tape = np.zeros(3, TAPE_DTYPE)
+    tape["exchange_ns"] = tape["receive_ns"] = [START_NS, START_NS, START_NS + 50]
+    tape["kind"], tape["px_1e9"], tape["sz_1e8"], tape["flags"] = [BID, ASK, BID], [1, 5, 3], 1, LAST_OF_PACKET
+    fill = {"at_ns": [START_NS + 50], "order_id": [1], "px_1e9": [3], "qty_1e8": [1], "side": [1], "fee_1e9": [0]}
+    events = {"at_ns": [START_NS, START_NS + 50], "kind": [schema.START, schema.STOP], "value": [0, 0]}
+    nothing = {"at_ns": [], "order_id": []}
+    recording, document = recording_of({"actions": nothing, "fills": fill | {"is_maker": [1]}, "events": events})
+    found = realised(recording, document, Tape(tape, INFO), 10**9)
+    assert found.fills["mid_1e9"].tolist() == [3]
+    assert found.equity["mid_1e9"].tolist() == [4]
 
 
 def test_samples_are_taken_when_the_engine_takes_them() -> None:
