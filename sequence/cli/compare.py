@@ -16,8 +16,8 @@ from sequence.cli.session import Command, Session, pass_session
 if TYPE_CHECKING:
     from evals.reports.compare import Comparison
 
-_LABEL, _FIGURE, _UNIT = 29, 14, 4
-"""Widths of the table's columns: with single spaces between them 79 characters."""
+_LABEL, _FIGURE = 27, 13
+"""Widths of the table's columns: with single spaces, and a unit of up to nine letters, 79 characters."""
 
 _TITLES: Final = ("A", "B", "B - A")
 
@@ -78,7 +78,7 @@ def _lines(comparison: Comparison) -> list[str]:
     lines = []
     for name, record in (("A", comparison.a), ("B", comparison.b)):
         verdict = record.gate.verdict if record.gate else "unjudged"
-        lines += [f"{name}: {record.evaluation.eval_id}, {verdict}", f"   {record.title}"]
+        lines += [f"{name}: {record.evaluation.eval_id}, {verdict}", *wrapped(f"   {record.title}")]
     for told in comparison.alarms:
         lines += wrapped(f"WARNING: {told}")
     for told in comparison.remarks:
@@ -92,7 +92,7 @@ def _lines(comparison: Comparison) -> list[str]:
 
 def _row(label: str, figures: tuple[str, ...], unit: str) -> str:
     shown = label if len(label) <= _LABEL else f"{label[: _LABEL - 1]}…"
-    return " ".join([shown.ljust(_LABEL), *(each.rjust(_FIGURE) for each in figures), unit.ljust(_UNIT)]).rstrip()
+    return " ".join([shown.ljust(_LABEL), *(each.rjust(_FIGURE) for each in figures), unit]).rstrip()
 
 
 def _write(path: Path, page: str) -> None:
