@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -11,6 +10,7 @@ import click
 
 from sequence.cli.ids import COMPARABLE
 from sequence.cli.layout import wrapped
+from sequence.cli.recorded import check_report_path, write_report
 from sequence.cli.session import Command, Session, pass_session
 
 if TYPE_CHECKING:
@@ -35,10 +35,7 @@ def compare(session: Session, a: str, b: str, report: Path | None) -> None:
     """
     from evals.reports.compare import compare as compared
 
-    if report is not None and not os.access(report.absolute().parent, os.W_OK | os.X_OK):
-        raise click.UsageError(
-            f"--report {report}: its folder is not there or cannot be written. Name another, or make it."
-        )
+    check_report_path(report)
     comparison = compared(session.catalog, a, b)
     document = _document(comparison)
     lines = _lines(comparison)
@@ -46,7 +43,7 @@ def compare(session: Session, a: str, b: str, report: Path | None) -> None:
         from evals.reports.comparison_page import comparison_report
 
         session.progress("Writing the report")
-        _write(report, comparison_report(comparison))
+        write_report(report, comparison_report(comparison))
         document["report"] = str(report.absolute())
         lines.append(f"Report: {report.absolute()}")
     session.emit(document, lines)
@@ -93,14 +90,3 @@ def _lines(comparison: Comparison) -> list[str]:
 def _row(label: str, figures: tuple[str, ...], unit: str) -> str:
     shown = label if len(label) <= _LABEL else f"{label[: _LABEL - 1]}…"
     return " ".join([shown.ljust(_LABEL), *(each.rjust(_FIGURE) for each in figures), unit]).rstrip()
-
-
-def _write(path: Path, page: str) -> None:
-    from bundles.errors import LadderError
-
-    try:
-        path.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise LadderError(
-            f"The report {path} cannot be written: {error.strerror}. Nothing is lost: name another file."
-        ) from error

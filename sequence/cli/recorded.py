@@ -82,26 +82,21 @@ def run_and_show(
         from evals.reports.page import report_of
 
         session.progress("Writing the report")
-        write_report(report, report_of(session.catalog, evaluation, gate), evaluation.eval_id)
+        write_report(report, report_of(session.catalog, evaluation, gate))
         document["report"] = str(report.absolute())
         lines.append(f"Report: {report.absolute()}")
     session.emit(document, lines)
 
 
-def write_report(path: Path, page: str, what: str) -> None:
-    """Write a page.
-
-    Raises:
-        LadderError: if it cannot be written; ``what`` it shows is recorded all the same.
-
-    """
+def write_report(path: Path, page: str) -> None:
+    """Write a page; LadderError if it cannot be written, which loses nothing: what it shows is recorded."""
     from bundles.errors import LadderError
 
     try:
         path.write_text(page, encoding="utf-8")
     except OSError as error:
         raise LadderError(
-            f"The report {path} cannot be written: {error.strerror}. {what} is recorded: "
+            f"The report {path} cannot be written: {error.strerror}. What it shows is recorded: "
             "run the same again with another --report."
         ) from error
 

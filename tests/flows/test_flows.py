@@ -127,9 +127,7 @@ def test_evidence_that_fails_while_the_flow_waits_refuses_the_approval(
     assert ladder.stage(bundle) == "research"
 
 
-def test_the_night_goes_on_after_a_failure_and_shows_who_fell(
-    ladder: Ladder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_night_goes_on_after_a_failure_and_shows_who_fell(ladder: Ladder, monkeypatch: pytest.MonkeyPatch) -> None:
     import flows.nightly
     import tasks.evaluate
     from flows.nightly import nightly_evaluations
