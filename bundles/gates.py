@@ -6,6 +6,8 @@ Pure: a stored verdict is never trusted, it is derived again.
 * A bundle that broke during its run fails, whatever else is known.
 * A rule that does not hold fails, also when other figures are missing.
 * Too little data, or a missing figure that a rule needs, is inconclusive.
+* So is a rule on a confidence bound while the value that it asks for lies within the interval: the data neither show
+  that it holds nor that it does not.
 * Dry-run rules are shown and decide nothing.
 """
 
@@ -16,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
-from bundles.evidence import Evaluation
+from bundles.evidence import Evaluation, Metrics
 from bundles.policy import Rule, StageRule
 
 Verdict: TypeAlias = Literal["pass", "fail", "inconclusive"]
@@ -52,7 +54,7 @@ def evaluate_gate(rule: StageRule, evaluation: Evaluation) -> GateResult:
     """Judge one evaluation by the rules of a stage."""
     status = _status_check(evaluation)
     coverage = _coverage_checks(rule, evaluation)
-    rules = tuple(_rule_check(each, evaluation.metrics.get(each.judged)) for each in rule.rules)
+    rules = tuple(_rule_check(each, evaluation.metrics) for each in rule.rules)
     deciding = [check.ok for check in rules if not check.dry_run]
     verdict: Verdict
     if status.ok is None:
@@ -83,15 +85,19 @@ def _coverage_checks(rule: StageRule, evaluation: Evaluation) -> tuple[Check, ..
     )
 
 
-def _rule_check(rule: Rule, value: float | None) -> Check:
-    wanted = f"{rule.op} {_figure(rule.value)}"
+def _rule_check(rule: Rule, metrics: Metrics) -> Check:
+    wanted, value = f"{rule.op} {_figure(rule.value)}", metrics.get(rule.judged)
     if value is None:
         return Check(f"{rule.judged} is missing, {wanted} is asked for", None, rule.dry_run)
     holds = _HOLDS[rule.op](value, rule.value)
     shown = _figure(value)
     if _HOLDS[rule.op](float(shown), rule.value) != holds:
         shown = repr(value)  # rounding would make the text say the opposite
-    return Check(f"{rule.judged} {shown} {wanted}", holds, rule.dry_run)
+    text = f"{rule.judged} {shown} {wanted}"
+    other = None if holds or rule.other_bound is None else metrics.get(rule.other_bound)
+    if other is not None and _HOLDS[rule.op](other, rule.value):
+        return Check(f"{text}: not told yet, {rule.other_bound} is {_figure(other)}", None, rule.dry_run)
+    return Check(text, holds, rule.dry_run)
 
 
 def _figure(value: float) -> str:

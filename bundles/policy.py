@@ -43,6 +43,14 @@ class Rule(Part):
         """The name of the figure that is judged."""
         return f"{self.metric}_{self.bound}" if self.bound else self.metric
 
+    @property
+    def other_bound(self) -> str | None:
+        """The name of the interval's other end, if a bound is judged."""
+        if self.bound is None:
+            return None
+        end, percent = self.bound[:-2], self.bound[-2:]
+        return f"{self.metric}_{'upper' if end == 'lower' else 'lower'}{percent}"
+
 
 class CoverageRule(Part):
     """How much data an evaluation must have seen; with less, its verdict is inconclusive."""

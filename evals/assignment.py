@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
     from bundles.catalog import Catalog
     from bundles.runners import Runner
+    from evals.assigning.execution import Assigned
     from evals.parents.orders import ParentOrders
 
 ENGINE_NAME: Final = "kernel-assignment"
@@ -57,9 +57,10 @@ def engine_fingerprint() -> EngineFingerprint:
             "evals/parents",
             "evals/routing",
             "evals/routing/kernels",
+            "evals/routing/kernels",
             "evals/statistics",
         ),
-        runtime={"numpy": version("numpy")},
+        runtime={},
     )
 
 
@@ -86,21 +87,27 @@ def evaluate_assignment(
 
     Raises:
         InvalidInputError: before anything runs: for a bundle of another kind, a model that does not fit, venues
-            without tapes or without coefficients, parent orders of another symbol or outside the tapes.
+            without tapes or without coefficients, parent orders of another symbol or outside the tapes,
+            `vwap` without an earlier day.
         NotFoundError, IntegrityError: as `evaluation.record`.
 
     """
+    from evals.routing.execution import check_execution  # noqa: PLC0415 -- Numba loads only when something is run
+
     policy = Policy.of(catalog, bundle)
     datasets = [catalog.dataset(name) for name in ([dataset] if isinstance(dataset, str) else dataset)]
     check_venues(policy, datasets)
     content, name = (
         (parents, "The parent orders") if isinstance(parents, bytes) else (content_of(parents), str(parents))
     )
-    check_window(read_parents(content, symbol=datasets[0].symbol, name=name), datasets)
+    orders = read_parents(content, symbol=datasets[0].symbol, name=name)
+    check_window(orders, datasets)
     if kind == "replay" and faults is not None:
         raise InvalidInputError("A replay injects no faults. Leave the fault plan out, or evaluate in the sandbox.")
-    for each in datasets:
-        open_dataset(data_root, each)
+    settings = settings or RoutingSettings()
+    tapes = [open_dataset(data_root, each) for each in datasets]
+    for slicing in (policy.model.slicing_policy, policy.model.edge_slicing):
+        check_execution(orders, tapes, model=policy.routing, slicing=slicing, settings=settings)
     plan = {} if kind == "replay" else {"faults": (faults or FaultPlan()).as_json()}
     inputs = EvaluationInputs(
         kind=kind,
@@ -108,7 +115,7 @@ def evaluate_assignment(
         datasets=tuple(each.digest() for each in datasets),
         settings={
             "parents": catalog.put_blob(content).digest,
-            "routing": (settings or RoutingSettings()).as_json(),
+            "routing": settings.as_json(),
             **plan,
         },
         seed=seed,
@@ -121,9 +128,31 @@ def evaluate_assignment(
 def _execute(
     catalog: Catalog, inputs: EvaluationInputs, data_root: Path, progress: Callable[[str], None] | None
 ) -> Findings:
-    from evals.assigning.execution import assign_and_execute  # noqa: PLC0415 -- Numba loads only when something is run
-    from evals.assigning.outcome import figures  # noqa: PLC0415
+    from evals.assigning.outcome import figures  # noqa: PLC0415 -- Numba loads only when something is run
     from evals.metrics import validation_metrics  # noqa: PLC0415
+
+    parents, done = _executed(catalog, inputs, data_root, progress)
+    summaries = [catalog.dataset(short_id("data", each)).validation for each in inputs.datasets]
+    tape_figures = validation_metrics(*summaries)
+    found = figures(parents, done.rows, done.edge, done.sor, seed=inputs.seed, look=_look(inputs))
+    return Findings(
+        status="completed",
+        result_digest=_result_digest(inputs, done),
+        coverage=done.coverage,
+        metrics=found | tape_figures,
+        outputs={"parents": rows_as_parquet(parents, done.rows)},
+        validation={name.removeprefix("tape_"): int(figure or 0) for name, figure in tape_figures.items()},
+    )
+
+
+def _result(catalog: Catalog, inputs: EvaluationInputs, data_root: Path) -> str:
+    return _result_digest(inputs, _executed(catalog, inputs, data_root, None)[1])
+
+
+def _executed(
+    catalog: Catalog, inputs: EvaluationInputs, data_root: Path, progress: Callable[[str], None] | None
+) -> tuple[ParentOrders, Assigned]:
+    from evals.assigning.execution import assign_and_execute  # noqa: PLC0415
 
     policy = Policy.of(catalog, short_id("bun", inputs.bundle))
     datasets = [catalog.dataset(short_id("data", each)) for each in inputs.datasets]
@@ -131,23 +160,8 @@ def _execute(
     parents = read_parents(catalog.blob(str(inputs.settings["parents"])), symbol=datasets[0].symbol)
     if progress is not None:
         progress(f"Assigning {len(parents):,} parent orders over {', '.join(each.venue for each in datasets)}")
-    done = assign_and_execute(
-        policy,
-        parents,
-        [open_dataset(data_root, each) for each in datasets],
-        settings=settings,
-        faults=faults,
-        seed=inputs.seed,
-    )
-    tape_figures = validation_metrics(*(each.validation for each in datasets))
-    return Findings(
-        status="completed",
-        result_digest=_result_digest(inputs, done.rows, done.edge.digest(), done.sor.digest()),
-        coverage=done.coverage,
-        metrics=figures(parents, done.rows, done.edge, done.sor, seed=inputs.seed, look=_look(inputs)) | tape_figures,
-        outputs={"parents": rows_as_parquet(parents, done.rows)},
-        validation={name.removeprefix("tape_"): int(figure or 0) for name, figure in tape_figures.items()},
-    )
+    tapes = [open_dataset(data_root, each) for each in datasets]
+    return parents, assign_and_execute(policy, parents, tapes, settings=settings, faults=faults, seed=inputs.seed)
 
 
 def _settings(inputs: EvaluationInputs) -> tuple[RoutingSettings, FaultPlan | None]:
@@ -165,13 +179,12 @@ def _look(inputs: EvaluationInputs) -> int:
     return look
 
 
-def _result_digest(inputs: EvaluationInputs, rows: NDArray[np.void], *runs: str) -> str:
-    digest = hashlib.sha256(f"{ENGINE_NAME} {ENGINE_VERSION} {inputs.kind} {inputs.seed} {len(rows)}\n".encode())
-    for name in rows.dtype.names or ():
-        column = rows[name].tobytes()
+def _result_digest(inputs: EvaluationInputs, done: Assigned) -> str:
+    digest = hashlib.sha256(f"{ENGINE_NAME} {ENGINE_VERSION} {inputs.kind} {inputs.seed} {len(done.rows)}\n".encode())
+    for name in done.rows.dtype.names or ():
+        column = done.rows[name].tobytes()
         digest.update(f"{name} {len(column)}\n".encode() + column)
-    for run in runs:
-        digest.update(f"{run}\n".encode())
+    digest.update(f"{done.edge.digest()}\n{done.sor.digest()}\n".encode())
     return f"sha256:{digest.hexdigest()}"
 
 
@@ -190,5 +203,5 @@ def rows_as_parquet(parents: ParentOrders, rows: NDArray[np.void]) -> bytes:
     return content
 
 
-ASSIGNMENT: Final = Engine(fingerprint=engine_fingerprint, execute=_execute)
+ASSIGNMENT: Final = Engine(engine_fingerprint, _execute, _result)
 """What executes replay and sandbox evaluations of assignment bundles."""

@@ -65,14 +65,26 @@ def engine_of(catalog: Catalog, inputs: EvaluationInputs) -> Engine:
             from evals.replay import REPLAY  # noqa: PLC0415
 
             return REPLAY
-        case ("replay" | "sandbox"), "sor":
+        case "shadow", "edge":
+            from evals.shadow import SHADOW  # noqa: PLC0415
+
+            return SHADOW
+        case "replay" | "sandbox", "sor":
             from evals.routing.evaluating import ROUTING  # noqa: PLC0415
 
             return ROUTING
-        case ("replay" | "sandbox"), "assignment":
+        case "replay" | "sandbox", "assignment":
             from evals.assignment import ASSIGNMENT  # noqa: PLC0415
 
             return ASSIGNMENT
+        case "live-review", "edge":
+            from evals.live_review import LIVE_REVIEW  # noqa: PLC0415
+
+            return LIVE_REVIEW
+        case "live-review", "sor" | "assignment":
+            from evals.live_review import POLICY_REVIEW  # noqa: PLC0415
+
+            return POLICY_REVIEW
     raise InvalidInputError(
         f"{short_id('bun', inputs.bundle)} is a bundle of kind {target}; such bundles have no {inputs.kind} evaluation."
     )
@@ -104,6 +116,18 @@ def record(
         demote_on_failure(catalog, bundle_id, now_ns=now_ns)
         return known[0]
     found = engine_of(catalog, inputs).execute(catalog, inputs, data_root, progress)
+    return keep(catalog, inputs, found, runner=runner, now_ns=now_ns, again=bool(known))
+
+
+def keep(
+    catalog: Catalog, inputs: EvaluationInputs, found: Findings, *, runner: Runner, now_ns: int, again: bool = False
+) -> Evaluation:
+    """Record what inputs came to, signed by the runner that executed them, and do what the policy says of it.
+
+    Raises:
+        NotFoundError, IntegrityError: as `Catalog.record_evaluation`, to which ``again`` goes.
+
+    """
     evaluation = Evaluation(
         inputs=inputs,
         status=found.status,
@@ -114,8 +138,8 @@ def record(
         outputs={name: BlobRef(digest=digest_of(b), size_bytes=len(b)) for name, b in found.outputs.items()},
         validation=dict(found.validation),
     )
-    catalog.record_evaluation(evaluation, found.outputs.values(), runner=runner, now_ns=now_ns, again=bool(known))
-    demote_on_failure(catalog, bundle_id, now_ns=now_ns)
+    catalog.record_evaluation(evaluation, found.outputs.values(), runner=runner, now_ns=now_ns, again=again)
+    demote_on_failure(catalog, catalog.bundle_of(evaluation), now_ns=now_ns)
     return evaluation
 
 

@@ -1,4 +1,4 @@
-"""Flow `nightly-replay`: every bundle that stands on the ladder, on the newest day of data."""
+"""Flow `nightly-evaluations`: what stands on the ladders, on the newest day of data, by the evidence of its stage."""
 
 from __future__ import annotations
 
@@ -7,77 +7,83 @@ from typing import Annotated
 from prefect import flow
 
 from bundles.errors import LadderError
+from flows.evidence import Where, wanted_evaluations
 from flows.forms import titled
+from flows.judging import Judged
 from flows.outcome import completed, failed
-from flows.replay import Judged, replay_evaluation
-from tasks.data import newest_dataset
+from tasks.data import newest_day
 from tasks.places import data_root
-from tasks.promotion import promoted_bundles
+from tasks.promotion import Standing, standing_bundles
 from tasks.publish import publish_table
 
 
-class NightlyReplayError(LadderError):
+class NightlyError(LadderError):
     """Some bundles could not be evaluated; the message names each with its reason."""
 
 
 @flow(
-    name="nightly-replay",
-    description="Replays every bundle at stage replay or higher on the newest day of data.",
+    name="nightly-evaluations",
+    description="Evaluates whatever stands at replay or higher on the newest day of data, each as its stage asks for.",
 )
-def nightly_replay(
+def nightly_evaluations(
     venue: Annotated[str, titled("Venue")] = "",
     symbol: Annotated[str, titled("Symbol")] = "",
     seed: Annotated[int, titled("Seed")] = 42,
     data: Annotated[str, titled("Tapes")] = "",
     store: Annotated[str, titled("Store")] = "",
 ) -> list[Judged]:
-    """Replay what is on the ladder; a bundle whose evaluation fails falls where the policy says so.
+    """Evaluate what is on the ladders; a bundle whose evaluation fails falls where the policy says so.
+
+    Algos are replayed, from shadow on also run beside the incumbent; policies execute the day's parent orders, from
+    sandbox on in the sandbox, too; what is live is reviewed against its recording.
 
     Args:
-        venue: Only this venue's data. Empty: whichever has the newest day.
+        venue: Algos run on this venue's data only. Empty: whichever has the newest day.
         symbol: Only this symbol's data. Empty: whichever has the newest day.
         seed: Seed of everything random in the simulation.
-        data: Folder of the tapes. Empty: SEQUENCE_DATA of the worker.
+        data: Folder of the tapes, the parent orders and the recordings. Empty: SEQUENCE_DATA of the worker.
         store: Address of the store (file:///… or s3://bucket/prefix). Empty: SEQUENCE_STORE of the worker.
 
     """
     judged: list[Judged] = []
-    bundles = promoted_bundles(store=store)
-    if not bundles:
-        return completed(judged, "No edge bundle stands at stage replay or higher")
-    dataset = newest_dataset(venue or None, symbol or None, data=data_root(data), store=store)
+    before = standing_bundles(store=store)
+    if not before:
+        return completed(judged, "No bundle stands at stage replay or higher")
+    curves = any(standing.learns_volume for standing in before.values())
+    night = newest_day(venue or None, symbol or None, data=data_root(data), store=store, curves=curves)
     rows: list[dict[str, str]] = []
     failures: list[str] = []
-    for bundle in bundles:
-        state = replay_evaluation(bundle, dataset.dataset_id, seed=seed, data=data, store=store, return_state=True)
-        if state.is_completed():
-            outcome = state.result()
-            judged.append(outcome)
-            row = {"verdict": outcome.verdict, "evaluation": outcome.eval_id, "why": "; ".join(outcome.unmet)}
-        else:
-            failures.append(f"{bundle}: {state.message}")
-            row = {"verdict": "could not be evaluated", "evaluation": "", "why": state.message or ""}
-        rows.append({"bundle": bundle, **row})
-    moves = _moves(bundles, promoted_bundles(store=store))
+    for bundle, standing in before.items():
+        for each in wanted_evaluations(bundle, standing, night, Where(seed=seed, data=data, store=store)):
+            row = {"bundle": bundle, "kind": each.kind, "verdict": "none", "evaluation": "", "why": each.without}
+            if each.run is not None:
+                state = each.run()
+                if state.is_completed():
+                    outcome = state.result()
+                    judged.append(outcome)
+                    row |= {"verdict": outcome.verdict, "evaluation": outcome.eval_id, "why": "; ".join(outcome.unmet)}
+                else:
+                    failures.append(f"{bundle} ({each.kind}): {state.message}")
+                    row |= {"verdict": "could not be evaluated", "why": state.message or ""}
+            rows.append(row)
+    moves = _moves(before, standing_bundles(store=store))
     publish_table(
-        [{**row, "stage": moves.get(row["bundle"], bundles[row["bundle"]])} for row in rows],
-        key="nightly-replay",
-        description=f"Nightly replay on {dataset.dataset_id}",
+        [{**row, "stage": moves.get(row["bundle"], before[row["bundle"]].stage)} for row in rows],
+        key="nightly-evaluations",
+        description=f"Nightly evaluations on {night.told}",
     )
     verdicts = [outcome.verdict for outcome in judged]
     counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in ("pass", "fail", "inconclusive"))
     if moves:
         counts += f"; moved: {', '.join(f'{bundle} {move}' for bundle, move in moves.items())}"
     if failures:
-        message = "\n".join(
-            [f"{len(failures)} of {len(bundles)} bundles could not be evaluated ({counts}):", *failures]
-        )
-        failure: list[Judged] = failed(NightlyReplayError(message))
+        message = "\n".join([f"{len(failures)} of {len(rows)} evaluations could not be made ({counts}):", *failures])
+        failure: list[Judged] = failed(NightlyError(message))
         return failure
-    return completed(judged, f"{len(bundles)} bundles on {dataset.dataset_id}: {counts}")
+    return completed(judged, f"{len(before)} bundles on {night.told}: {counts}")
 
 
-def _moves(before: dict[str, str], after: dict[str, str]) -> dict[str, str]:
+def _moves(before: dict[str, Standing], after: dict[str, Standing]) -> dict[str, str]:
     """Return, by bundle, where those went that do not stand where they stood."""
-    now = {bundle: after.get(bundle, "research") for bundle in before}
-    return {bundle: f"{stage} → {now[bundle]}" for bundle, stage in before.items() if now[bundle] != stage}
+    now = {bundle: after[bundle].stage if bundle in after else "research" for bundle in before}
+    return {bundle: f"{was.stage} → {now[bundle]}" for bundle, was in before.items() if now[bundle] != was.stage}

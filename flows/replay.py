@@ -5,23 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 
 from prefect import flow
-from pydantic import BaseModel
 
 from evals.engine.settings import ReplaySettings
 from flows.forms import titled
-from flows.outcome import completed
-from tasks.evaluate import judge_evaluation, run_replay_evaluation
+from flows.judging import Judged, judged
+from tasks.evaluate import run_replay_evaluation
 from tasks.places import data_root
-from tasks.publish import artifact_key, checklist, publish_markdown, publish_metrics
-
-
-class Judged(BaseModel):
-    """What a replay came to."""
-
-    eval_id: str
-    bundle: str
-    verdict: str
-    unmet: tuple[str, ...]
 
 
 @flow(
@@ -52,22 +41,15 @@ def replay_evaluation(
         settings: Latencies, queue model and the like. Empty: the defaults.
 
     """
-    evaluation = run_replay_evaluation(
-        bundle,
-        dataset,
-        data=data_root(data),
-        seed=seed,
-        force=force,
+    return judged(
+        lambda: run_replay_evaluation(
+            bundle,
+            dataset,
+            data=data_root(data),
+            seed=seed,
+            force=force,
+            store=store,
+            settings=settings,
+        ),
         store=store,
-        settings=settings,
     )
-    gate = judge_evaluation(evaluation, store=store)
-    publish_metrics(evaluation)
-    publish_markdown(
-        f"## {evaluation.eval_id}: {gate.verdict}\n\n{checklist(gate.checks)}\n\nResult `{evaluation.result_digest}`",
-        key=artifact_key("gate", evaluation.eval_id),
-        description=f"Gate of {evaluation.eval_id}: {gate.verdict}",
-    )
-    unmet = tuple(check.text for check in gate.checks if check.ok is not True and not check.dry_run)
-    judged = Judged(eval_id=evaluation.eval_id, bundle=bundle, verdict=gate.verdict, unmet=unmet)
-    return completed(judged, f"{evaluation.eval_id}: {gate.verdict}")

@@ -12,6 +12,31 @@ if TYPE_CHECKING:
 MARKS = {True: "ok", False: "FAILS", None: "unknown"}
 
 HEADLINE: Final = (
+    # Against the incumbent, or against the replay twin of a recording
+    "comparison",
+    "pnl_diff_bps",
+    "pnl_drift_bps",
+    "incumbent_net_pnl_1e9",
+    "twin_net_pnl_1e9",
+    "action_agreement",
+    "inventory_overlap",
+    "fill_match",
+    "slippage_bps",
+    "recording_gaps",
+    # Of a policy
+    "parents",
+    "implementation_shortfall_bps",
+    "shortfall_drift_bps",
+    "savings_vs_best_venue_bps",
+    "savings_vs_vwap_bps",
+    "savings_vs_oracle_bps",
+    "regret_bps",
+    "savings_vs_edge_bps",
+    "savings_vs_sor_bps",
+    "sent_to_edge",
+    "sent_to_sor",
+    "stale_venues",
+    # Of an algo
     "net_pnl_1e9",
     "return_bps",
     "sharpe",
@@ -49,9 +74,11 @@ def lines_of(evaluation: Evaluation, gate: GateResult) -> list[str]:
 
 
 def headline(metrics: Metrics) -> list[str]:
-    """Return the metrics that one looks at first, in human units, with their band over the queue models."""
+    """Return the metrics that one looks at first, in human units, with their band or their confidence interval."""
     models = metrics.get("band_models")
-    title = "Metrics:" if models is None else f"{'Metrics:':<48}over {models} queue models:"
+    beside = "95 % interval:" if models is None else f"over {models} queue models:"
+    known = any(_range(metrics, name) for name in HEADLINE)
+    title = f"{'Metrics:':<48}{beside}" if known else "Metrics:"
     return [title, *_table(metrics, (name for name in HEADLINE if name in metrics))]
 
 
@@ -59,7 +86,7 @@ def all_metrics(metrics: Metrics) -> list[str]:
     """Return every metric in human units by group; reject codes only where something was refused with them."""
     from evals.labels import METRICS, meaning_of
 
-    others = sorted(name for name in set(metrics) - set(METRICS) if not name.startswith("band_"))
+    others = sorted(name for name in set(metrics) - set(METRICS) if not _is_end_of_a_range(name))
     shown = [name for name in (*METRICS, *others) if name in metrics]
     groups: dict[str, list[str]] = {}
     for name in shown:
@@ -75,11 +102,28 @@ def _table(metrics: Metrics, names: Iterable[str]) -> list[str]:
     from evals.labels import format_metric, meaning_of
 
     lines = []
-    for name in names:
-        meaning = meaning_of(name)
-        line = f"  {meaning.label:<24} {format_metric(metrics[name], meaning.scale):>14} {meaning.unit:<5}"
-        low, high = metrics.get(f"band_{name}_low"), metrics.get(f"band_{name}_high")
-        if low is not None and high is not None:
-            line += f" {format_metric(low, meaning.scale)} to {format_metric(high, meaning.scale)}"
+    meanings = {name: meaning_of(name) for name in names}
+    width = max((len(each.label) for each in meanings.values()), default=0)
+    for name, meaning in meanings.items():
+        line = (
+            f"  {meaning.label:<{max(width, 24)}} {format_metric(metrics[name], meaning.scale):>14} {meaning.unit:<5}"
+        )
+        if ends := _range(metrics, name):
+            line += f" {format_metric(ends[0], meaning.scale)} to {format_metric(ends[1], meaning.scale)}"
         lines.append(line.rstrip())
     return lines
+
+
+def _is_end_of_a_range(name: str) -> bool:
+    return name.startswith("band_") or name.endswith(
+        ("_lower90", "_lower95", "_lower99", "_upper90", "_upper95", "_upper99")
+    )
+
+
+def _range(metrics: Metrics, name: str) -> tuple[float, float] | None:
+    """Return the band of a metric over the queue models, or else its confidence interval of 95 %."""
+    for low, high in ((f"band_{name}_low", f"band_{name}_high"), (f"{name}_lower95", f"{name}_upper95")):
+        ends = metrics.get(low), metrics.get(high)
+        if ends[0] is not None and ends[1] is not None:
+            return ends[0], ends[1]
+    return None

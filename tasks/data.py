@@ -1,39 +1,90 @@
-"""Steps that choose the market data of an evaluation."""
+"""Steps that choose the data of evaluations that nobody chose the data for."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from typing import Final
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from bundles.errors import NotFoundError
 from bundles.evidence import Dataset
-from evals.market.datasets import build_dataset, list_symbols
+from evals.market.datasets import SymbolFiles, build_dataset, list_symbols
 from tasks.places import open_catalog
 
+CURVE_DAYS: Final = 6
+"""The day itself and those before it, from which a curve of volume is learned."""
 
-@task(task_run_name="newest dataset", cache_policy=NO_CACHE)
-def newest_dataset(venue: str | None, symbol: str | None, *, data: Path, store: str) -> Dataset:
-    """Register and return the newest UTC day among the tapes of a venue and symbol (None: any).
+
+@dataclass(frozen=True)
+class DayOfData:
+    """The newest day of a symbol: its market data, the parent orders of that day, and what deployments recorded.
+
+    Below the data root, parent orders lie at ``parents/symbol=<s>/date=<YYYY-MM-DD>/*.parquet`` (one file), recordings
+    at ``recordings/<bundle id>/date=<YYYY-MM-DD>``.
+    """
+
+    home: Dataset
+    """The venue on which algos run."""
+    venues: tuple[Dataset, ...]
+    """All venues of the symbol that have the day."""
+    history: tuple[Dataset, ...]
+    """The same with the days before, for policies that learn a curve of volume; empty if none does."""
+    parents: Path | None
+    recordings: Mapping[str, Path]
+    """Folders by bundle id."""
+    told: str
+
+
+@task(task_run_name="choose the data", cache_policy=NO_CACHE)
+def newest_day(venue: str | None, symbol: str | None, *, data: Path, store: str, curves: bool) -> DayOfData:
+    """Register the newest UTC day among the tapes of a venue and symbol (None: any), and find what belongs to it.
+
+    With ``curves`` the days before are registered, too.
 
     Raises:
         NotFoundError: when the data root holds no tape of that venue and symbol.
 
     """
-    held = [
-        listing
-        for listing in list_symbols(data)
-        if (venue is None or listing.venue == venue) and (symbol is None or listing.symbol == symbol)
+    held = list_symbols(data)
+    fitting = [
+        each for each in held if (venue is None or each.venue == venue) and (symbol is None or each.symbol == symbol)
     ]
-    if not held:
+    if not fitting:
         wanted = " ".join(part for part in (venue, symbol) if part) or "any symbol"
         raise NotFoundError(
             f"{data} holds no tape of {wanted}. Import one: sequence data import …, or set SEQUENCE_DATA."
         )
-    latest = max(held, key=lambda listing: (listing.files[-1][0], listing.venue, listing.symbol))
+    latest = max(fitting, key=lambda listing: (listing.files[-1][0], listing.venue, listing.symbol))
     day = latest.files[-1][0]
-    dataset = build_dataset(data, latest.venue, latest.symbol, start=day, end=day)
-    open_catalog(store).register_dataset(dataset)
-    get_run_logger().info("%s: %s %s on %s", dataset.dataset_id, latest.venue, latest.symbol, day)
-    return dataset
+    catalog = open_catalog(store)
+
+    def registered(listing: SymbolFiles, days: int = 1) -> Dataset:
+        start = day - timedelta(days=days - 1)
+        dataset = build_dataset(data, listing.venue, listing.symbol, start=start, end=day)
+        catalog.register_dataset(dataset)
+        return dataset
+
+    same = [each for each in held if each.symbol == latest.symbol and any(when == day for when, _ in each.files)]
+    datasets = {each.venue: registered(each) for each in same}
+    history = tuple(registered(each, CURVE_DAYS) for each in same) if curves else ()
+    orders = sorted((data / "parents" / f"symbol={latest.symbol}" / f"date={day}").glob("*.parquet"))
+    recordings = {
+        folder.parent.name: folder
+        for folder in sorted((data / "recordings").glob(f"*/date={day}"))
+        if (folder / "recording.json").is_file()
+    }
+    told = f"{latest.symbol} on {day} ({latest.venue} of {', '.join(datasets)})"
+    get_run_logger().info("%s", told)
+    return DayOfData(
+        home=datasets[latest.venue],
+        venues=tuple(datasets.values()),
+        history=history,
+        parents=orders[-1] if orders else None,
+        recordings=recordings,
+        told=told,
+    )

@@ -1,21 +1,30 @@
-"""Steps that judge a bundle: run the replay, run it a second time elsewhere, derive the verdict."""
+"""Steps that judge a bundle: run an evaluation, run it a second time elsewhere, derive the verdict."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
+from bundles.catalog import Catalog
 from bundles.evidence import Evaluation
 from bundles.gates import GateResult
 from bundles.promotion import judge
+from bundles.runners import Runner
 from evals.engine.settings import ReplaySettings
 from evals.evaluation import attest_evaluation
+from evals.live_review import evaluate_live_review
+from evals.policies import PolicyKind, evaluate_policy
 from evals.replay import evaluate_replay
-from tasks.places import open_catalog, worker
+from evals.routing.settings import FaultPlan, RoutingSettings
+from evals.shadow import evaluate_shadow
+from evals.shadowing.settings import ShadowSettings
+from tasks.places import open_catalog, worker, worker_name
 
 
 @task(task_run_name="replay {bundle} on {dataset}", cache_policy=NO_CACHE)
@@ -33,21 +42,114 @@ def run_replay_evaluation(
 
     The same inputs return the first record unless forced.
     """
-    log = get_run_logger()
-    runner = worker()
-    evaluation = evaluate_replay(
-        open_catalog(store),
-        bundle=bundle,
-        dataset=dataset,
+    return _told(
+        evaluate_replay(
+            open_catalog(store), bundle=bundle, dataset=dataset, settings=settings, **_run(data, seed, force=force)
+        )
+    )
+
+
+@task(task_run_name="shadow {bundle} on {dataset}", cache_policy=NO_CACHE)
+def run_shadow_evaluation(
+    bundle: str,
+    dataset: str | list[str],
+    *,
+    incumbent: str | None,
+    data: Path,
+    seed: int,
+    force: bool,
+    store: str,
+    settings: ShadowSettings | None = None,
+) -> Evaluation:
+    """Run an algo beside the incumbent and record the evaluation, signed by this worker."""
+    return _told(
+        evaluate_shadow(
+            open_catalog(store),
+            bundle=bundle,
+            dataset=dataset,
+            incumbent=incumbent,
+            settings=settings,
+            **_run(data, seed, force=force),
+        )
+    )
+
+
+@task(task_run_name="{kind} of {bundle}", cache_policy=NO_CACHE)
+def run_policy_evaluation(
+    kind: PolicyKind,
+    bundle: str,
+    datasets: list[str],
+    *,
+    parents: str,
+    data: Path,
+    seed: int,
+    force: bool,
+    store: str,
+    settings: RoutingSettings | None = None,
+    faults: FaultPlan | None = None,
+) -> Evaluation:
+    """Execute parent orders under a policy and record the evaluation, signed by this worker."""
+    catalog = open_catalog(store)
+    return _told(
+        evaluate_policy(
+            catalog,
+            kind=kind,
+            bundle=bundle,
+            dataset=datasets,
+            parents=_orders(catalog, parents),
+            settings=settings,
+            faults=faults,
+            **_run(data, seed, force=force),
+        )
+    )
+
+
+@task(task_run_name="live review of {bundle}", cache_policy=NO_CACHE)
+def run_live_review(
+    bundle: str, dataset: str | list[str], *, recording: str, data: Path, seed: int, force: bool, store: str
+) -> Evaluation:
+    """Compare a deployment's recording with its replay and record the evaluation, signed by this worker."""
+    return _told(
+        evaluate_live_review(
+            open_catalog(store),
+            bundle=bundle,
+            dataset=dataset,
+            recording=Path(recording),
+            **_run(data, seed, force=force),
+        )
+    )
+
+
+def _orders(catalog: Catalog, parents: str) -> bytes | Path:
+    """Return parent orders: from the store if a digest is given, else the file of that name."""
+    return catalog.blob(parents) if parents.startswith("sha256:") else Path(parents)
+
+
+class _Run(TypedDict):
+    """What every kind of evaluation is given."""
+
+    data_root: Path
+    seed: int
+    runner: Runner
+    now_ns: int
+    force: bool
+    progress: Callable[[str], None]
+
+
+def _run(data: Path, seed: int, *, force: bool) -> _Run:
+    return _Run(
         data_root=data,
-        settings=settings,
         seed=seed,
-        runner=runner,
+        runner=worker(),
         now_ns=time.time_ns(),
         force=force,
-        progress=log.info,
+        progress=get_run_logger().info,
     )
-    log.info("%s: %s, result %s (%s)", evaluation.eval_id, evaluation.status, evaluation.result_digest, runner.name)
+
+
+def _told(evaluation: Evaluation) -> Evaluation:
+    about = (evaluation.eval_id, evaluation.status, evaluation.result_digest, worker_name())
+    get_run_logger().info("%s: %s, result %s (%s)", *about)
     return evaluation
 
 

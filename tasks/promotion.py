@@ -14,14 +14,15 @@ from bundles.approvals import Approval, word_of
 from bundles.catalog import Catalog
 from bundles.errors import InvalidInputError, NotFoundError, RefusedError
 from bundles.governance import Governance
-from bundles.manifests import EdgeBundle
 from bundles.people import same_person
 from bundles.policy import ApprovalRule
 from bundles.promotion import Outcome, Wish, answer, ask, complete
 from bundles.quorum import approval_rule
 from bundles.runners import is_listed
+from bundles.stages import STAGES
 from bundles.state import BundleState, Request
 from bundles.verification import Verifier
+from evals.policies import learns_volume
 from tasks.places import open_catalog, worker_name
 
 _HOUR_NS = 3_600 * 10**9
@@ -143,16 +144,29 @@ def is_request_for(request: str, wish: Wish, *, store: str) -> bool:
     return same and catalog.bundle_of(known) == bundle and hours in {None, (known.glass_s or 0) // 3_600}
 
 
-@task(task_run_name="list promoted bundles", cache_policy=NO_CACHE)
-def promoted_bundles(*, store: str) -> dict[str, str]:
-    """Return the edge bundles that stand at stage replay or higher, by id, with their stages."""
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a bundle stands on which ladder; ``rung`` is the stage's number, research being 0."""
+
+    target: str
+    stage: str
+    rung: int
+    learns_volume: bool
+    """Whether it slices by a curve of volume, which it learns from earlier days."""
+
+
+@task(task_run_name="list standing bundles", cache_policy=NO_CACHE)
+def standing_bundles(*, store: str) -> dict[str, Standing]:
+    """Return the bundles that stand at stage replay or higher, by id; those in quarantine are left out."""
     catalog, now_ns = open_catalog(store), time.time_ns()
-    stages = {
-        bundle: catalog.ledger.state(bundle).stage_at(now_ns)
-        for bundle in catalog.bundle_ids()
-        if isinstance(catalog.bundle(bundle), EdgeBundle)
-    }
-    return {bundle: stage for bundle, stage in stages.items() if stage != "research"}
+    found = {}
+    for bundle in catalog.bundle_ids():
+        manifest, state = catalog.bundle(bundle), catalog.ledger.state(bundle)
+        target = manifest.kind
+        stage = state.stage_at(now_ns)
+        if stage != STAGES[target][0] and state.quarantine is None:
+            found[bundle] = Standing(target, stage, STAGES[target].index(stage), learns_volume(catalog, manifest))
+    return found
 
 
 def _progress(catalog: Catalog, outcome: Outcome) -> Progress:

@@ -9,8 +9,21 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from bundles.evidence import Evaluation
-from bundles.gates import Check
-from evals.report import metric_rows
+from bundles.gates import Check, GateResult
+from evals.reports.figures import figures_markdown, metric_rows
+from evals.reports.tables import inline
+from tasks.places import open_catalog
+
+__all__ = [
+    "artifact_key",
+    "bullets",
+    "checklist",
+    "inline",
+    "publish_figures",
+    "publish_markdown",
+    "publish_metrics",
+    "publish_table",
+]
 
 MARKS = {True: "✓", False: "✗", None: "?"}
 
@@ -57,6 +70,11 @@ def publish_metrics(evaluation: Evaluation) -> None:
     )
 
 
-def inline(text: str) -> str:
-    """Keep a text on one line and harmless in Markdown: names and notes come from people."""
-    return "".join(f"\\{c}" if c in "\\`*_[]<>|#" else c for c in " ".join(text.split()))
+@task(task_run_name="publish figures", cache_policy=NO_CACHE)
+def publish_figures(evaluation: Evaluation, gate: GateResult | None, *, store: str) -> None:
+    """Show the figures of an evaluation's report, section by section; its charts are on the HTML page only."""
+    create_markdown_artifact(
+        figures_markdown(open_catalog(store), evaluation, gate),
+        key=artifact_key("figures", evaluation.eval_id),
+        description=f"Figures of {evaluation.eval_id}, result {evaluation.result_digest}",
+    )

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from bundles.errors import InvalidInputError
 from bundles.evidence import Coverage
+from evals.assigning.completion import completions
 from evals.assigning.estimates import situations
-from evals.assigning.outcome import assigned
+from evals.assigning.outcome import Route, assigned
 from evals.assigning.policy import Policy
 from evals.assigning.rule import Situation, Thresholds, decide
 from evals.market.source import TapeSource
@@ -66,13 +67,15 @@ def assign_and_execute(
         seed=seed,
         faults=faults,
     )
+    at_edge, at_sor = completions(parents, tapes, policy.model, (edge, sor))
+    rows = assigned(parents, known, reasons, Route(edge, at_edge), Route(sor, at_sor))
     coverage = Coverage(
         first_ns=min(each.first_ns for each in seen),
         last_ns=max(each.last_ns for each in seen),
         events=sum(each.rows for each in seen),
         packets=sum(each.packets for each in seen),
     )
-    return Assigned(assigned(parents, known, reasons, edge, sor), edge, sor, coverage)
+    return Assigned(rows, edge, sor, coverage)
 
 
 def decidable(policy: Policy, parents: ParentOrders, seen: Sequence[Seen]) -> list[Situation]:

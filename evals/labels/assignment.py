@@ -20,8 +20,13 @@ METRICS: Final[dict[str, Meaning]] = {
     "savings_vs_sor_bps": Meaning(
         _CHOICE, "Saved against always-SOR", 0, "bps", "Cost of sending all to SOR, less the cost as assigned"
     ),
-    "edge_shortfall_bps": Meaning(_CHOICE, "Cost of always-edge", 0, "bps", "Shortfall if all went to the edge"),
-    "sor_shortfall_bps": Meaning(_CHOICE, "Cost of always-SOR", 0, "bps", "Shortfall if all went to SOR"),
+    "cost_bps": Meaning(
+        _CHOICE, "Cost", 0, "bps", "Shortfall, and what completing the rests would have taken, as assigned"
+    ),
+    "edge_cost_bps": Meaning(_CHOICE, "Cost of always-edge", 0, "bps", "The same if all had gone to the edge"),
+    "sor_cost_bps": Meaning(_CHOICE, "Cost of always-SOR", 0, "bps", "The same if all had gone to SOR"),
+    "edge_fill_ratio": Meaning(_CHOICE, "Filled by always-edge", 0, "", "By notional at arrival"),
+    "sor_fill_ratio": Meaning(_CHOICE, "Filled by always-SOR", 0, "", "By notional at arrival"),
     "worse_choices": Meaning(
         _CHOICE, "Dearer choices", 0, "orders", "Orders that the other route would have cost less"
     ),

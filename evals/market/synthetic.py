@@ -10,6 +10,7 @@ taken out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -52,6 +53,10 @@ _DEPTH: Final = 20
 """Levels a side that get orders."""
 _SWEEP: Final = 6
 """Most levels that one market order takes."""
+_PACKETS_PER_STEP: Final = 32
+"""Packets, on average, between two steps of the fair price."""
+_SEED_STEP: Final = 0xD1B54A32D192ED03
+"""Sets the seeds of venues far apart."""
 _CHUNK_ROWS: Final = 1 << 18
 _ROWS_PER_PACKET: Final = 2 * _SWEEP
 
@@ -72,10 +77,12 @@ def synthetic_tape(
     start_px_1e9: int = 60_000 * 10**9,
     start_ns: int = DEFAULT_START_NS,
     instrument: Instrument = DEFAULT_INSTRUMENT,
+    fair_path: NDArray[np.int64] | None = None,
 ) -> Tape:
     """Return a synthetic tape that begins with a snapshot.
 
-    ``start_px_1e9`` is rounded down to a tick; the tick size scales how far the price wanders.
+    ``start_px_1e9`` is rounded down to a tick; the tick size scales how far the price wanders. It wanders by itself,
+    or along ``fair_path``: levels of the ladder, equally far apart in time.
 
     Raises:
         TapeError: for a duration or rate that is not positive, or a price too low for the ladder.
@@ -88,6 +95,7 @@ def synthetic_tape(
     if lowest <= 0:
         raise TapeError(f"start_px_1e9 must be more than {_LADDER // 2} ticks ({_LADDER // 2 * tick}) above zero.")
     random = np.array([seed % 2**64], np.uint64)
+    path = np.empty(0, np.int64) if fair_path is None else fair_path
     sizes = np.zeros((2, _LADDER), np.int64)
     state = np.empty(_SLOTS, np.int64)
     end_ns = start_ns + duration_s * 10**9
@@ -95,11 +103,68 @@ def synthetic_tape(
     while state[_EXCHANGE_NS] < end_ns:
         chunk = np.empty(_CHUNK_ROWS, TAPE_DTYPE)
         rows = _advance(
-            chunk, random, sizes, state, end_ns, 10**9 // packets_per_s, lowest, tick, instrument.lot_size_1e8
+            chunk,
+            random,
+            sizes,
+            state,
+            path,
+            start_ns,
+            end_ns,
+            10**9 // packets_per_s,
+            lowest,
+            tick,
+            instrument.lot_size_1e8,
         )
         chunks.append(chunk[:rows])
     info = TapeInfo(instrument=instrument, importer="synthetic", importer_version="1")
     return Tape(np.concatenate(chunks), info)
+
+
+def synthetic_venues(
+    seed: int,
+    instruments: Sequence[Instrument],
+    *,
+    duration_s: int = 600,
+    packets_per_s: int = 100,
+    start_px_1e9: int = 60_000 * 10**9,
+    start_ns: int = DEFAULT_START_NS,
+) -> list[Tape]:
+    """Return a synthetic tape for each venue of one symbol: order flow of their own around one fair price.
+
+    The instruments differ in venue and may differ in fees, lots and minimums; they share the tick.
+
+    Raises:
+        TapeError: as `synthetic_tape`, and for instruments that do not go together.
+
+    """
+    same = {(each.symbol, each.tick_size_1e9) for each in instruments}
+    if len(same) != 1 or len({each.venue for each in instruments}) < len(instruments):
+        raise TapeError("Synthetic venues share one symbol and one tick size, and each has a name of its own.")
+    steps = duration_s * packets_per_s // _PACKETS_PER_STEP + 1
+    path = _fair_path(np.array([seed % 2**64], np.uint64), max(steps, 1))
+    return [
+        synthetic_tape(
+            (seed + (number + 1) * _SEED_STEP) % 2**64,
+            duration_s=duration_s,
+            packets_per_s=packets_per_s,
+            start_px_1e9=start_px_1e9,
+            start_ns=start_ns,
+            instrument=instrument,
+            fair_path=path,
+        )
+        for number, instrument in enumerate(instruments)
+    ]
+
+
+@njit(cache=True)
+def _fair_path(random: NDArray[np.uint64], steps: int) -> NDArray[np.int64]:
+    """Return a walk of the fair price in levels, one step up or down each time, that turns back before the ends."""
+    path = np.empty(steps, np.int64)
+    fair = _LADDER // 2
+    for i in range(steps):
+        path[i] = fair
+        fair = min(max(fair + 2 * _draw(random, 2) - 1, _MARGIN), _LADDER - _MARGIN)
+    return path
 
 
 def _open(
@@ -169,6 +234,8 @@ def _advance(
     random: NDArray[np.uint64],
     sizes: NDArray[np.int64],
     state: NDArray[np.int64],
+    path: NDArray[np.int64],
+    start_ns: int,
     end_ns: int,
     mean_ns: int,
     lowest: int,
@@ -183,7 +250,9 @@ def _advance(
         if now >= end_ns:
             now = end_ns
             break
-        if _draw(random, 32) == 0:
+        if len(path) > 0:
+            fair = path[min((now - start_ns) // (mean_ns * _PACKETS_PER_STEP), len(path) - 1)]
+        elif _draw(random, _PACKETS_PER_STEP) == 0:
             fair += 2 * _draw(random, 2) - 1
             fair = min(max(fair, _MARGIN), _LADDER - _MARGIN)
         first = rows

@@ -24,7 +24,7 @@ _COMMANDS: Final = {
     "completion": ("sequence.cli.completion", "completion", "Print the shell's completion script."),
     "data": ("sequence.cli.data", "data", "Import, validate, list and synthesize market data."),
     "deploy": ("sequence.cli.build", "deploy", "Deploy a bundle (comes with a later release)."),
-    "eval": ("sequence.cli.evaluation", "evaluation", "List, show and verify evaluations."),
+    "eval": ("sequence.cli.evaluation", "evaluation", "Judge bundles; list, show, compare and verify evaluations."),
     "init": ("sequence.cli.build", "init", "Start a project from the market-making template."),
     "policy": ("sequence.cli.policy", "policy", "Show, check, compare and set policy and roster."),
     "requests": ("sequence.cli.requests", "requests", "List what waits for whose approval."),

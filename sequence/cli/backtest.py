@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
@@ -13,10 +12,11 @@ import click
 from sequence.cli.build import built_wasm, compile_project, project_folder
 from sequence.cli.ids import BUNDLE, DATASET
 from sequence.cli.models import model_options, replay_settings
+from sequence.cli.recorded import FORCE, REPORT, SEED, check_report_path, run_and_show
 from sequence.cli.session import Command, Session, naming, pass_session
 
 if TYPE_CHECKING:
-    from bundles.evidence import Dataset
+    from bundles.evidence import Dataset, Evaluation
     from bundles.project import Project
     from evals.engine.settings import ReplaySettings
     from evals.market.datasets import SymbolFiles
@@ -39,7 +39,7 @@ _DAY: Final = click.DateTime(formats=["%Y-%m-%d"])
     show_default=True,
     help="Only these venues, separated by commas. The first that recorded a symbol is its home: on_book shows its book",
 )
-@click.option("--seed", type=click.IntRange(0, 2**53 - 1), default=42, show_default=True, help="PRNG seed")
+@SEED
 @click.option("--skip-build", is_flag=True, help="Use the WASM that was built before")
 @click.option("--bundle", "bundle_id", type=BUNDLE, help="Replay this registered bundle; no build")
 @click.option(
@@ -50,8 +50,8 @@ _DAY: Final = click.DateTime(formats=["%Y-%m-%d"])
     help="Replay on this dataset; beats days, symbols and venues. Again for more",
 )
 @model_options
-@click.option("--force", is_flag=True, help="Run although the same inputs were run before; the results must be equal")
-@click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write an HTML report to this file")
+@FORCE
+@REPORT
 @pass_session
 def backtest(
     session: Session,
@@ -77,11 +77,10 @@ def backtest(
     """
     if bundle_id is None and (force or report):
         raise click.UsageError("--force and --report need --bundle: a trial is not recorded.")
-    if report is not None and not os.access(report.absolute().parent, os.W_OK | os.X_OK):
-        raise click.UsageError(
-            f"--report {report}: its folder is not there or cannot be written. Name another, or make it."
-        )
-    settings, trace = replay_settings(capital=capital, **models)
+    check_report_path(report)
+    from evals.engine.settings import ReplaySettings
+
+    settings, trace = replay_settings(ReplaySettings, capital=capital, **models)
     if dataset_ids:
         datasets = [session.catalog.dataset(each) for each in dataset_ids]
     else:
@@ -221,61 +220,20 @@ def _evaluate(
     report: Path | None,
 ) -> None:
     """Replay a registered bundle, record the evaluation, and show it with its verdict."""
-    import time
-
-    from bundles.promotion import judge
     from evals.replay import evaluate_replay
-    from sequence.verdicts import headline, lines_of
 
-    names, now_ns = [dataset.dataset_id for dataset in datasets], time.time_ns()
-    full_id = session.catalog.resolve_bundle(bundle_id)
-    before = session.catalog.ledger.state(full_id).stage_at(now_ns)
-    evaluation = evaluate_replay(
-        session.catalog,
-        bundle=full_id,
-        dataset=names,
-        data_root=session.settings.data_root,
-        settings=settings,
-        seed=seed,
-        runner=session.runner,
-        now_ns=now_ns,
-        force=force,
-        progress=session.progress,
-    )
-    stage = session.catalog.ledger.state(full_id).stage_at(now_ns)
-    if stage != before:
-        session.say(f"{full_id} was at stage {before}; the policy demotes it to {stage}.")
-    gate = judge(session.catalog, evaluation)
-    document: dict[str, Any] = {
-        "eval_id": evaluation.eval_id,
-        "verdict": gate.verdict,
-        "result_digest": evaluation.result_digest,
-        "metrics": evaluation.model_dump(mode="json")["metrics"],
-        "status": evaluation.status,
-        "checks": [{"text": check.text, "ok": check.ok, "dry_run": check.dry_run} for check in gate.checks],
-        "dataset": names[0],
-        "datasets": names,
-        "stage": stage,
-    }
-    lines = [*lines_of(evaluation, gate), *headline(evaluation.metrics)]
-    lines.append(f"All metrics: sequence eval show {evaluation.eval_id}")
-    if report is not None:
-        from evals.report import report_of
+    def evaluate(bundle: str, now_ns: int) -> Evaluation:
+        return evaluate_replay(
+            session.catalog,
+            bundle=bundle,
+            dataset=[dataset.dataset_id for dataset in datasets],
+            data_root=session.settings.data_root,
+            settings=settings,
+            seed=seed,
+            runner=session.runner,
+            now_ns=now_ns,
+            force=force,
+            progress=session.progress,
+        )
 
-        session.progress("Writing the report")
-        _write_report(report, report_of(session.catalog, evaluation, gate), evaluation.eval_id)
-        document["report"] = str(report.absolute())
-        lines.append(f"Report: {report.absolute()}")
-    session.emit(document, lines)
-
-
-def _write_report(path: Path, page: str, eval_id: str) -> None:
-    from bundles.errors import LadderError
-
-    try:
-        path.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise LadderError(
-            f"The report {path} cannot be written: {error.strerror}. {eval_id} is recorded: "
-            "run the same again with another --report."
-        ) from error
+    run_and_show(session, bundle_id, evaluate, report)

@@ -79,6 +79,7 @@ def compile_sor(session: Session, routing_model: str, impact_model: str, slicing
     from bundles.compile import compile_sor as compile_manifest
 
     manifest = compile_manifest(routing_model=routing_model, impact_model=impact_model, slicing_policy=slicing_policy)
+    _check_models(session, manifest)
     _register(session, manifest, None)
 
 
@@ -100,6 +101,7 @@ def compile_assignment(
         sor_threshold_1e9=sor_threshold,
         min_venues=min_venues,
     )
+    _check_models(session, manifest)
     _register(session, manifest, None)
 
 
@@ -255,6 +257,21 @@ def history(session: Session, bundle_id: str) -> None:
         [each.model_dump(mode="json") for each in entries],
         columns(("SEQ", "AT", "KIND", "ACTOR", "WHAT"), rows),
     )
+
+
+def _check_models(session: Session, manifest: Bundle) -> None:
+    """Refuse models that do not fit their schema; of missing ones only say that they will be needed."""
+    from bundles.errors import InvalidInputError, MalformedDocumentError, NotFoundError
+    from bundles.models import check_models
+
+    try:
+        check_models(session.catalog, manifest)
+    except MalformedDocumentError:
+        raise
+    except NotFoundError:
+        return  # registering says which artifact, and how it is registered
+    except InvalidInputError as error:
+        session.say(f"{error}\nWithout, the bundle can be registered but never evaluated.")
 
 
 def _register(session: Session, manifest: Bundle, wasm: bytes | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,12 +66,27 @@ def import_captures(
 @click.option("--seed", default=42, show_default=True, help="The same seed makes the same market")
 @click.option("--duration", "duration_s", default=600, show_default=True, help="Seconds")
 @click.option("--rate", "packets_per_s", default=100, show_default=True, help="Packets a second, on average")
+@click.option("--start", type=click.DateTime(formats=["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="First UTC day")
+@click.option("--venues", metavar="LIST", help="Several venues with one fair price, their names separated by commas")
 @pass_session
-def synthesize(session: Session, seed: int, duration_s: int, packets_per_s: int) -> None:
+def synthesize(
+    session: Session, seed: int, duration_s: int, packets_per_s: int, start: datetime | None, venues: str | None
+) -> None:
     """Make a synthetic BTC-USD market (venue: synthetic) for trying things out."""
-    from evals.market.synthetic import synthetic_tape
+    from bundles.canonical import read_document
+    from evals.market.schema import Instrument
+    from evals.market.synthetic import DEFAULT_INSTRUMENT, DEFAULT_START_NS, synthetic_tape, synthetic_venues
 
-    _store(session, synthetic_tape(seed, duration_s=duration_s, packets_per_s=packets_per_s))
+    start_ns = DEFAULT_START_NS if start is None else int(start.replace(tzinfo=UTC).timestamp()) * 10**9
+    if venues is None:
+        tape = synthetic_tape(seed, duration_s=duration_s, packets_per_s=packets_per_s, start_ns=start_ns)
+        _store(session, tape)
+        return
+    facts = DEFAULT_INSTRUMENT.model_dump()
+    instruments = [read_document(Instrument, facts | {"venue": name.strip()}, "--venues") for name in venues.split(",")]
+    tapes = synthetic_venues(seed, instruments, duration_s=duration_s, packets_per_s=packets_per_s, start_ns=start_ns)
+    stored = [_stored(session, tape) for tape in tapes]
+    session.emit([document for document, _ in stored], [line for _, lines in stored for line in lines])
 
 
 @data.command("validate")
@@ -127,6 +142,11 @@ def list_data(session: Session) -> None:
 
 def _store(session: Session, tape: Tape) -> None:
     """Write a tape below the data root, register its days as a dataset, and show both."""
+    session.emit(*_stored(session, tape))
+
+
+def _stored(session: Session, tape: Tape) -> tuple[dict[str, Any], list[str]]:
+    """Write a tape and register its days as a dataset; return what is shown of them."""
     from evals.market.datasets import build_dataset_with_report
     from evals.market.tape import write_tape
 
@@ -137,22 +157,21 @@ def _store(session: Session, tape: Tape) -> None:
     session.progress(f"Validating {len(tape.events)} events")
     dataset, report = build_dataset_with_report(root, instrument.venue, instrument.symbol, first, last)
     session.catalog.register_dataset(dataset)
-    session.emit(
-        {
-            "dataset": dataset.dataset_id,
-            "venue": dataset.venue,
-            "symbol": dataset.symbol,
-            "files": [str(path) for path in files],
-            "events": len(tape.events),
-            "validation": report.document(),
-        },
-        [
-            f"Dataset: {dataset.dataset_id}",
-            f"Instrument: {dataset.venue} {dataset.symbol}",
-            *(f"Tape: {path}" for path in files),
-            *report.text().splitlines(),
-        ],
-    )
+    document = {
+        "dataset": dataset.dataset_id,
+        "venue": dataset.venue,
+        "symbol": dataset.symbol,
+        "files": [str(path) for path in files],
+        "events": len(tape.events),
+        "validation": report.document(),
+    }
+    lines = [
+        f"Dataset: {dataset.dataset_id}",
+        f"Instrument: {dataset.venue} {dataset.symbol}",
+        *(f"Tape: {path}" for path in files),
+        *report.text().splitlines(),
+    ]
+    return document, lines
 
 
 def _instrument(path: Path) -> Instrument:

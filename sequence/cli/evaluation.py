@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bundles.times import in_utc
+from sequence.cli import evaluate
+from sequence.cli.compare import compare
 from sequence.cli.ids import BUNDLE, EVALUATION
 from sequence.cli.layout import columns, wrapped
+from sequence.cli.recorded import check_report_path, write_report
 from sequence.cli.session import Group, Session, pass_session
 
 if TYPE_CHECKING:
@@ -17,7 +21,11 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def evaluation() -> None:
-    """Look at evaluations: what was measured, on which data, under which engine."""
+    """Judge bundles, and look at evaluations: what was measured, on which data, under which engine."""
+
+
+for _command in (compare, evaluate.live_review, evaluate.replay, evaluate.sandbox, evaluate.shadow):
+    evaluation.add_command(_command)
 
 
 @evaluation.command("list")
@@ -53,6 +61,22 @@ def show(session: Session, evaluation_id: str) -> None:
     }
     who = [part for each in executions for part in wrapped(_executed(each))]
     session.emit(document, [*lines_of(record, gate), *who, *all_metrics(record.metrics)])
+
+
+@evaluation.command()
+@click.argument("evaluation_id", metavar="EVALUATION", type=EVALUATION)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="HTML file to write")
+@pass_session
+def report(session: Session, evaluation_id: str, out: Path) -> None:
+    """Write the report of an evaluation: one HTML file that needs nothing else."""
+    from bundles.promotion import judge
+    from evals.reports.page import report_of
+
+    check_report_path(out)
+    record = session.catalog.evaluation(evaluation_id)
+    session.progress("Writing the report")
+    write_report(out, report_of(session.catalog, record, judge(session.catalog, record)))
+    session.emit({"eval_id": record.eval_id, "report": str(out.absolute())}, [f"Report: {out.absolute()}"])
 
 
 @evaluation.command()

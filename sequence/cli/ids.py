@@ -33,6 +33,8 @@ class StoredId(StringParamType):
         catalog = session.catalog
         if self.kind == "bundle":
             return list(catalog.bundle_ids())
+        if self.kind == "evaluation or bundle":
+            return [*(each.eval_id for each in catalog.evaluations()), *catalog.bundle_ids()]
         if self.kind == "artifact":
             return [artifact.id for artifact in catalog.artifacts()]
         if self.kind == "dataset":
@@ -49,3 +51,4 @@ ARTIFACT = StoredId("artifact")
 DATASET = StoredId("dataset")
 EVALUATION = StoredId("evaluation")
 REQUEST = StoredId("request")
+COMPARABLE = StoredId("evaluation or bundle")

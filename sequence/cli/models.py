@@ -1,4 +1,4 @@
-"""The options of `backtest` that choose how the market is simulated, and the platform's variables for the same."""
+"""The options of `backtest` and `eval shadow` on how the market is simulated, and the platform's variables for it."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ _SCALES: Final = {
 """The platform's variables: setting, least and largest value."""
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+_Settings = TypeVar("_Settings", bound="ReplaySettings")
 
 _OPTIONS: Final = (
     click.option(
@@ -48,7 +49,8 @@ _OPTIONS: Final = (
         "--latency-model",
         type=click.Choice(LATENCY_MODELS),
         metavar="MODEL",
-        help="constant (the default), lognormal (drawn by the seed), recorded (needs --latency-trace)",
+        help="constant (default of a replay), lognormal (drawn by the seed; default of shadow), "
+        "recorded (needs --latency-trace)",
     ),
     click.option(
         "--latency-trace",
@@ -86,6 +88,8 @@ def model_options(command: _Function) -> _Function:
 
 
 def replay_settings(
+    schema: type[_Settings],
+    /,
     *,
     capital: int,
     queue_model: str,
@@ -95,8 +99,8 @@ def replay_settings(
     partial_fills: bool,
     maker_adverse: bool,
     self_impact: bool,
-) -> tuple[ReplaySettings, bytes | None]:
-    """Return the settings, and the trace of latencies as it is kept.
+) -> tuple[_Settings, bytes | None]:
+    """Return settings of a kind, and the trace of latencies as it is kept; what no option says stays the default.
 
     Raises:
         click.UsageError: for options that contradict one another, or a variable that is no number in its range.
@@ -104,9 +108,8 @@ def replay_settings(
 
     """
     from bundles.canonical import digest_of
-    from evals.engine.settings import ReplaySettings
 
-    model = latency_model or ("recorded" if latency_trace else "constant")
+    model = latency_model or ("recorded" if latency_trace else None)
     if (model == "recorded") != (latency_trace is not None):
         raise click.UsageError("--latency-model recorded and --latency-trace FILE go together: give both, or neither.")
     if latency_ms is not None and model == "recorded":
@@ -114,10 +117,11 @@ def replay_settings(
     fields: dict[str, Any] = {
         "capital_1e9": capital * 10**9,
         "queue_model": queue_model,
-        "latency_model": model,
         "partial_fills": partial_fills,
         "self_impact_enabled": self_impact,
     }
+    if model is not None:
+        fields["latency_model"] = model
     if latency_ms is not None:
         latency_ns = round(latency_ms * 1e6)
         fields |= {f"{action}_{way}_ns": latency_ns for action in _ACTIONS for way in ("entry", "response")}
@@ -128,7 +132,7 @@ def replay_settings(
     if latency_trace is not None:
         kept = _trace(latency_trace)
         fields["latency_trace"] = digest_of(kept)
-    return ReplaySettings(**fields), kept
+    return schema(**fields), kept
 
 
 def _scales(environ: Mapping[str, str]) -> dict[str, int]:

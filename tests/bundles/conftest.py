@@ -279,7 +279,27 @@ GOOD_METRICS: dict[str, int | float | None] = {
     "markout_1s_bps": 0.1,
     "fill_ratio": 0.99,
     "net_pnl_1e9": 12 * 10**15,
+    "pnl_diff_bps_lower95": 0.4,
+    "deflated_sharpe": 0.97,
+    "incumbent_by_ladder": 1,
+    "halts": 0,
+    "recording_gaps": 0,
+    "pnl_drift_bps_lower95": -0.2,
+    "fill_match": 0.9,
+    "slippage_bps": 0.1,
+    "implementation_shortfall_bps": 4.5,
+    "implementation_shortfall_bps_upper95": 5.5,
+    "savings_vs_best_venue_bps": 0.6,
+    "savings_vs_best_venue_bps_lower95": 0.2,
+    "regret_bps": 0.3,
+    "regret_bps_upper95": 0.5,
+    "savings_vs_edge_bps": 1.0,
+    "savings_vs_edge_bps_lower95": 0.4,
+    "savings_vs_sor_bps": 0.2,
+    "savings_vs_sor_bps_lower95": 0.0,
+    "shortfall_drift_bps_upper95": 0.8,
 }
+"""What passes every stage of every ladder under the shipped policy."""
 STAGE_KINDS = {"replay": "replay", "shadow": "shadow", "sandbox": "sandbox", "live": None, "scaled": "live-review"}
 
 

@@ -89,3 +89,28 @@ def test_a_broken_run_says_how() -> None:
     result = judged((Rule(metric="x", op="==", value=0),), status="failed", status_detail="trap in on_book")
     assert result.verdict == "fail"
     assert result.checks[0].text == "run failed: trap in on_book"
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "verdict"),
+    [
+        (0.1, 0.9, "pass"),
+        (-0.1, 0.9, "inconclusive"),  # the data show neither
+        (0.0, 0.9, "inconclusive"),
+        (-0.9, -0.1, "fail"),
+        (0.0, 0.0, "fail"),  # the very same: not better
+        (None, None, "inconclusive"),
+        (-0.1, None, "fail"),
+    ],
+)
+def test_a_bound_is_not_told_while_the_value_lies_within_the_interval(lower, upper, verdict) -> None:
+    better = Rule(metric="pnl_diff_bps", bound="lower95", op=">", value=0)
+    interval = {"pnl_diff_bps_lower95": lower, "pnl_diff_bps_upper95": upper}
+    enough = Coverage(first_ns=0, last_ns=300 * 10**9, events=1000, packets=0)
+    result = judged((better,), metrics=interval, coverage=enough)
+    assert result.verdict == verdict
+    mirrored = Rule(metric="cost", bound="upper95", op="<", value=0)
+    other = {"cost_lower95": None if upper is None else -upper, "cost_upper95": None if lower is None else -lower}
+    assert judged((mirrored,), metrics=other, coverage=enough).verdict == verdict
+    if verdict == "inconclusive" and lower is not None:
+        assert "not told yet, pnl_diff_bps_upper95 is 0.9" in result.checks[-1].text

@@ -258,9 +258,9 @@ def inconclusive_evaluation(case: Case) -> str:
 
 
 def missing_metric(case: Case) -> str:
-    name = case.record(case.rule(case.stage).evidence, number=83, day=23, metrics={"return_bps": None})
+    name = case.record(case.rule(case.stage).evidence, number=83, day=23, metrics={"risk_breaches": None})
     case.named = [*case.named, name]
-    return "return_bps is missing"
+    return "risk_breaches is missing"
 
 
 def a_later_evaluation(case: Case) -> str:

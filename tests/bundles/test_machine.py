@@ -316,7 +316,7 @@ class Ladder(RuleBasedStateMachine):
         if verdict == "fail":
             facts["metrics"] = {"traps": 1}
         elif verdict == "inconclusive":
-            facts["metrics"] = {"return_bps": None}
+            facts["metrics"] = {"risk_breaches": None}
         second = runners[1] if len(runners) > 1 else None
 
         def act(world: World) -> str:

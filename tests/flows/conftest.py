@@ -32,6 +32,8 @@ from tests.bundles.conftest import AUTHOR, FIRST, GRETA, OLGA, OTTO, RITA, SECON
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
+    from tasks.data import DayOfData
+
 START_NS = 1_700_000_000 * 10**9
 HOUR_NS = 3_600 * 10**9
 PASSING = {
@@ -163,6 +165,13 @@ class Ladder:
         dataset = Dataset(venue="v", symbol="s", partitions=(part,), validation={"gaps": 0})
         self.catalog.register_dataset(dataset)
         return dataset
+
+    def day(self) -> DayOfData:
+        """Return a day of data of which nothing but the dataset is there."""
+        from tasks.data import DayOfData
+
+        dataset = self.dataset()
+        return DayOfData(dataset, (dataset,), (), None, {}, "s on 2023-11-14")
 
     def evaluated(self, bundle: str, *, runner: Runner = FIRST, seed: int = 42, **worse: float) -> Evaluation:
         """Record an evaluation that passes the default gate, unless some metrics are given worse."""

@@ -127,12 +127,10 @@ def test_evidence_that_fails_while_the_flow_waits_refuses_the_approval(
     assert ladder.stage(bundle) == "research"
 
 
-def test_the_nightly_replay_goes_on_after_a_failure_and_shows_who_fell(
-    ladder: Ladder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_night_goes_on_after_a_failure_and_shows_who_fell(ladder: Ladder, monkeypatch: pytest.MonkeyPatch) -> None:
     import flows.nightly
     import tasks.evaluate
-    from flows.nightly import nightly_replay
+    from flows.nightly import nightly_evaluations
 
     bundles = [ladder.bundle(levels=levels) for levels in (1, 2, 3)]
     for bundle in bundles[:2]:
@@ -151,13 +149,13 @@ def test_the_nightly_replay_goes_on_after_a_failure_and_shows_who_fell(
         return evaluation
 
     monkeypatch.setattr(tasks.evaluate, "evaluate_replay", replay)
-    monkeypatch.setattr(flows.nightly, "newest_dataset", lambda *_args, **_kwargs: ladder.dataset())
+    monkeypatch.setattr(flows.nightly, "newest_day", lambda *_args, **_kwargs: ladder.day())
     tables = []
     monkeypatch.setattr(flows.nightly, "publish_table", lambda rows, **_about: tables.append(rows))
-    state = nightly_replay(store=ladder.store, return_state=True)
+    state = nightly_evaluations(store=ladder.store, return_state=True)
     assert asked == [broken, sound], "bundles at stage research are left alone"
     assert state.is_failed()
-    assert "1 of 2 bundles could not be evaluated (0 pass, 1 fail, 0 inconclusive" in (state.message or "")
+    assert "1 of 2 evaluations could not be made (0 pass, 1 fail, 0 inconclusive" in (state.message or "")
     assert f"moved: {sound} replay → research" in (state.message or "")
     assert "the tape has gone" in (state.message or "")
     assert [(row["bundle"], row["verdict"], row["stage"]) for row in tables[0]] == [
@@ -196,7 +194,7 @@ def test_the_deployments_are_served_as_prefect_yaml_lists_them() -> None:
 
     served = {each.name: each for each in asyncio.run(to_served(read_deployments()))}
     assert set(served) == {item["name"] for item in listed_deployments()}
-    nightly = served["nightly-replay"].schedules
+    nightly = served["nightly-evaluations"].schedules
     assert nightly is not None
     assert [schedule.model_dump()["schedule"]["cron"] for schedule in nightly] == ["30 2 * * *"]
     assert nightly[0].schedule.timezone == "UTC"

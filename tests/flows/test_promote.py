@@ -210,8 +210,9 @@ def test_breaking_the_glass_takes_one_signature_and_starts_what_it_skipped(
     def worthless(*_args: object, **_kwargs: object) -> Any:
         raise NotFoundError("the tape has gone. Import it again.")
 
-    monkeypatch.setattr(tasks.evaluate, "evaluate_replay", worthless)
-    monkeypatch.setattr(flows.promote, "newest_dataset", lambda *_args, **_kwargs: ladder.dataset())
+    for name in ("evaluate_replay", "evaluate_shadow"):
+        monkeypatch.setattr(tasks.evaluate, name, worthless)
+    monkeypatch.setattr(flows.promote, "newest_day", lambda *_args, **_kwargs: ladder.day())
     ladder.govern()
     bundle = ladder.bundle()
     run = deployed.start(ladder, bundle, stage="live", break_glass=True, glass_hours=2, notes="the feed burns")
@@ -222,7 +223,9 @@ def test_breaking_the_glass_takes_one_signature_and_starts_what_it_skipped(
     assert "holds none of the roles break-glass" in run.question()
     assert run.answer(**signed(OTTO, statement, notes="confirmed by phone")) == "Completed"
     assert ladder.stage(bundle) == "live"
-    assert "the tape has gone" in (run.state.message or ""), "a failing evaluation leaves the promotion as it is"
+    told = run.state.message or ""
+    assert told.count("the tape has gone") == 2, "a failing evaluation leaves the promotion as it is"
+    assert "live-review: no recording of its deployment" in told
     assert deployed.events() == ["requested", "answer-refused", "approved", "promoted", "glass-broken"]
 
 

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.flows.up import Prefect, free_port, kill, prefect_alone, serving
+from tests.flows.up import Prefect, free_port, kill, prefect_alone, serving, wait_until
 
 if TYPE_CHECKING:
     from tests.flows.conftest import Ladder
@@ -24,16 +24,14 @@ def test_a_suspended_promotion_outlives_a_crash_of_server_and_runner(ladder: Lad
             "promote", {"bundle": bundle, "evaluations": [evaluation], "requested_by": ladder.author, "stage": "replay"}
         )
         prefect.wait_for_state(run, "Suspended")
+        wait_until(lambda: bool(prefect.question(run)), "the question was never written")  # after the state
         kill(runner)
         kill(server)
     assert not prefect.is_healthy()
 
     with prefect_alone(home, prefect):
         assert prefect.state(run) == "Suspended"
-        question = prefect.ask(f"/flow_runs/{run}")["state"]["state_details"]["run_input_keyset"]
-        assert "risk_breaches 0 == 0" in prefect.ask(f"/flow_runs/{run}/input/{question['description']}").replace(
-            "\\", ""
-        )
+        assert "risk_breaches 0 == 0" in prefect.question(run).replace("\\", "")
         # Answered while nobody serves: the answer waits, too.
         answered = prefect.ask(
             f"/flow_runs/{run}/resume", {"run_input": {"decision": "approve", "approver": RITA, "notes": "after all"}}

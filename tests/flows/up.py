@@ -9,9 +9,11 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -35,17 +37,34 @@ class Prefect:
         self.api = f"{self.url}/api"
 
     def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        """Send a body (POST) or read (GET)."""
+        """Send a body (POST) or read (GET); again while the server says that its database is locked."""
         data = None if body is None else json.dumps(body).encode()
-        asked = urllib.request.Request(f"{self.api}{path}", data, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(asked, timeout=30) as answer:
-            return json.loads(answer.read() or b"null")
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            asked = urllib.request.Request(f"{self.api}{path}", data, {"Content-Type": "application/json"})
+            try:
+                with urllib.request.urlopen(asked, timeout=30) as answer:
+                    return json.loads(answer.read() or b"null")
+            except urllib.error.HTTPError as refused:
+                if refused.code != HTTPStatus.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.5)
 
     def is_healthy(self) -> bool:
         try:
             return bool(self.ask("/health"))
         except OSError:
             return False
+
+    def question(self, run: str) -> str:
+        """Return the text that a suspended run shows to people; empty until Prefect has written it."""
+        keys = self.ask(f"/flow_runs/{run}")["state"]["state_details"]["run_input_keyset"]
+        try:
+            return str(self.ask(f"/flow_runs/{run}/input/{keys['description']}"))
+        except urllib.error.HTTPError as missing:
+            if missing.code != HTTPStatus.NOT_FOUND:
+                raise
+            return ""
 
     def start(self, deployment: str, parameters: dict[str, Any]) -> str:
         """Run a deployment (its flow has the same name); returns the run's id."""

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bundles.assignment import AssignmentModel
+from evals.assigning.completion import completed
 from evals.assigning.estimates import Level, situations, walk
 from evals.assigning.rule import Reason, Thresholds, decide
 from evals.market.schema import Instrument
@@ -139,3 +140,17 @@ def test_more_books_never_fill_less_nor_cost_more(home: list[Level], other: list
     assert both.filled_1e8 >= one.filled_1e8
     if both.filled_1e8 == one.filled_1e8:
         assert both.cost_1e23 <= one.cost_1e23
+
+
+@given(LEVELS, st.sampled_from([1, -1]), st.integers(1, 40), st.integers(0, 30), st.integers(1, 30))
+def test_a_rest_is_completed_unit_by_unit(levels: list[Level], side: int, rest: int, limit: int, mid: int) -> None:
+    units = sorted(
+        side * (each.px_1e9 - mid) + Fraction(each.px_1e9 * each.fee_ppm, 10**6)
+        for each in levels
+        for _ in range(each.sz_1e8)
+        if not limit or side * (each.px_1e9 - limit) <= 0
+    )
+    charged = [*units[:rest], *([units[-1]] * (rest - len(units)) if units else [])]
+    found = completed(levels, side=side, rest_1e8=rest, limit_1e9=limit, mid_1e9=mid)
+    assert Fraction(found.cost_1e23, 10**6) == sum(charged)
+    assert found.filled_1e8 == (rest if units else 0)

@@ -113,6 +113,17 @@ def test_a_model_that_does_not_fit(example: Desk, document: dict[str, Any] | byt
     refused(example, example.policy(artifact="art_bad"), message)
 
 
+@pytest.mark.parametrize("field", ["slicing_policy", "edge_slicing"])
+def test_a_curve_of_volume_without_an_earlier_day(example: Desk, field: str) -> None:
+    example.artifact("art_vwap", "assignment-model.json", MODEL | {field: "vwap"})
+    refused(
+        example,
+        example.policy(artifact="art_vwap"),
+        "vwap learns its curve of volume",
+        parents=one_order(11, horizon_s=5),
+    )
+
+
 def test_an_artifact_without_a_model(example: Desk) -> None:
     example.artifact("art_notes", "NOTES.md", b"what we found")
     refused(example, example.policy(artifact="art_notes"), "art_notes holds no assignment-model.json, only NOTES.md")

@@ -13,7 +13,7 @@ from bundles.canonical import digest_of
 from evals.errors import TapeError
 from evals.market.parquet import encode
 from evals.market.schema import BUY_TRADE, LAST_OF_PACKET, SELL_TRADE, TAPE_SCHEMA
-from evals.market.synthetic import DEFAULT_INSTRUMENT, DEFAULT_START_NS, synthetic_tape
+from evals.market.synthetic import DEFAULT_INSTRUMENT, DEFAULT_START_NS, synthetic_tape, synthetic_venues
 from evals.market.tape import decode
 from evals.market.validation import validate
 
@@ -59,3 +59,31 @@ def test_has_the_asked_for_rate_two_sided_trades_and_a_price_that_moves() -> Non
 def test_refuses_what_it_cannot_make(wrong: dict[str, Any]) -> None:
     with pytest.raises(TapeError, match=next(iter(wrong))):
         synthetic_tape(1, **wrong)
+
+
+def test_venues_share_a_fair_price_and_nothing_else() -> None:
+    named = [DEFAULT_INSTRUMENT.model_copy(update={"venue": name}) for name in ("alpha", "beta", "gamma")]
+    tapes = synthetic_venues(5, named, duration_s=300)
+    assert [tape.info.instrument.venue for tape in tapes] == ["alpha", "beta", "gamma"]
+    ends = []
+    for tape in tapes:
+        assert not validate(tape).refuse
+        trades = tape.events[np.isin(tape.events["kind"], (BUY_TRADE, SELL_TRADE))]
+        ends.append([trades["px_1e9"][trades["exchange_ns"] < at].mean() for at in _MINUTES])
+    apart = np.ptp(np.array(ends), axis=0).max()
+    assert apart < 5 * DEFAULT_INSTRUMENT.tick_size_1e9, "the venues wander apart"
+    assert len({encode(tape.events, tape.info) for tape in tapes}) == 3
+    again = synthetic_venues(5, named, duration_s=300)
+    assert [encode(tape.events, tape.info) for tape in again] == [encode(tape.events, tape.info) for tape in tapes]
+
+
+_MINUTES = [DEFAULT_START_NS + minute * 60 * 10**9 for minute in range(1, 6)]
+
+
+@pytest.mark.parametrize(
+    "change", [{"venue": "alpha"}, {"venue": "beta", "tick_size_1e9": 1}, {"venue": "b", "symbol": "ETH"}]
+)
+def test_refuses_venues_that_do_not_go_together(change: dict[str, Any]) -> None:
+    named = [DEFAULT_INSTRUMENT.model_copy(update=each) for each in ({"venue": "alpha"}, change)]
+    with pytest.raises(TapeError, match="share one symbol"):
+        synthetic_venues(5, named)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from evals.statistics.blocks import memory_of
 from evals.statistics.bootstrap import (
     LEAST_BLOCKS,
     LEAST_DEVIATIONS,
@@ -51,6 +52,20 @@ def test_a_slow_twin_draws_the_same(length: int) -> None:
         squares = sum((cost - moved * notional) ** 2 for cost, notional in drawn)
         error = math.sqrt(squares * blocks / (blocks - 1)) / total
         assert found == pytest.approx((moved - ratio) / error, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["autocorrelated", "making_up"])
+def test_the_standard_error_is_the_larger_of_two(name: str) -> None:
+    values, n = differences(NULLS[name], 1, 400), 400
+    found = resample(values, ones(n), draws=2000, seed=1)
+    assert found
+    length, blocks = found.block_length, n // found.block_length
+    around = (values - values.mean()).tolist()
+    sums = [sum(around[(start + i) % n] for i in range(length)) for start in range(n)]
+    by_blocks = sum(each**2 for each in sums) / n / length * blocks / (blocks - 1)
+    by_window = memory_of(values.astype(float)).long_run_variance
+    assert found.standard_error == pytest.approx(math.sqrt(max(by_blocks, by_window) / n), rel=1e-6)
+    assert (by_blocks > by_window) == (name == "making_up")  # so each of the two is the larger one once
 
 
 def test_equal_arguments_give_equal_draws_and_other_seeds_other_ones() -> None:

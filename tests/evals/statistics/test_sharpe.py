@@ -19,7 +19,7 @@ from evals.statistics.sharpe import (
     sharpe_metrics,
 )
 from evals.statistics.trials import Trials
-from tests.evals.statistics.series import NULLS, autocorrelated, differences
+from tests.evals.statistics.series import NULLS, autocorrelated, differences, recursive
 
 S_NS = 10**9
 ALONE = Trials(1, None)
@@ -149,6 +149,15 @@ def test_the_least_track_record_does_not_depend_on_the_unit_of_money() -> None:
     )
     slower = sharpe_metrics(values, interval_ns=10 * S_NS, trials=ALONE)
     assert slower["min_track_s"] == pytest.approx(10 * first["min_track_s"])  # type: ignore[operator]
+
+
+def test_an_incomplete_block_is_left_out_at_the_oldest_end() -> None:
+    values = recursive(601)  # blocks of 10
+    older, newer = values.copy(), values.copy()
+    older[0] += 10**6
+    newer[-1] += 10**6
+    found = [sharpe_metrics(each, interval_ns=S_NS, trials=ALONE) for each in (values, older, newer)]
+    assert found[0] == found[1] != found[2]
 
 
 @pytest.mark.parametrize("values", [[], [0] * 500, [5] * 500, [0] * 500 + [3] * 9, [1, -1] * 14])

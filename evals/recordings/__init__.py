@@ -1,0 +1,1 @@
+"""What a deployment leaves behind: actions, fills and events, recorded row by row, and how far they are complete."""

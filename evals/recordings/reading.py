@@ -1,0 +1,276 @@
+"""Recordings read from a folder or from a store: verified byte by byte, refused by name, never trusted.
+
+A file comes from an edge, so it may hold anything. Sizes are bounded before something is read, types are exact, and
+what is said of a row in two places must agree. What is malformed is refused here; what is merely missing is a gap, see
+`evals.recordings.gaps`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pydantic import Field, TypeAdapter
+
+from bundles.canonical import digest_of, read_document
+from bundles.errors import IntegrityError, InvalidInputError, NotFoundError
+from evals.recordings.schema import (
+    DOCUMENT_NAME,
+    DTYPES,
+    EVENT_KINDS,
+    HEARTBEAT,
+    LARGEST_DOCUMENT_BYTES,
+    LARGEST_PART_BYTES,
+    LONGEST_DETAIL,
+    SCHEMAS,
+    EdgeRecording,
+    PartFile,
+    PolicyRecording,
+    RecordingDocument,
+    Stream,
+)
+
+Rows = NDArray[np.void]
+
+PARENTS_NAME: Final = "parents.parquet"
+_LARGEST_UNPACKED_BYTES: Final = 1 << 30
+_LARGEST: Final = 2**62
+
+_DOCUMENT: TypeAdapter[EdgeRecording | PolicyRecording] = TypeAdapter(
+    Annotated[EdgeRecording | PolicyRecording, Field(discriminator="kind")]
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """A recording whose files are what its document names and whose rows can be what they say."""
+
+    document: RecordingDocument
+    rows: dict[str, Rows]
+    """The streams by name, rows of DTYPES."""
+    details: dict[int, str]
+    """Text of events by row, where there is one."""
+    parents: bytes | None = None
+    """The file of parent orders, of a policy's recording."""
+
+
+def read_folder(folder: Path) -> tuple[Recording, dict[str, bytes]]:
+    """Read a recording from a folder; return it with the bytes of all its files by name.
+
+    Files that the document does not name, such as the rest of a write that was cut off, are left alone.
+
+    Raises:
+        NotFoundError: if the document or a file that it names is missing.
+        IntegrityError: if a file's bytes are not those that the document names.
+        InvalidInputError: for whatever is malformed, by file, column and row.
+
+    """
+    files = {DOCUMENT_NAME: _content(folder / DOCUMENT_NAME, LARGEST_DOCUMENT_BYTES)}
+    document = read_header(files[DOCUMENT_NAME], str(folder / DOCUMENT_NAME))
+
+    def fetch(name: str, digest: str) -> bytes:
+        files[name] = _content(folder / name, LARGEST_PART_BYTES)
+        if digest_of(files[name]) != digest:
+            raise IntegrityError(
+                f"{folder / name} is not the file that {DOCUMENT_NAME} names: {digest_of(files[name])} instead of "
+                f"{digest}. Copy the recording again from the edge."
+            )
+        return files[name]
+
+    return read_recording(document, fetch), files
+
+
+def read_header(content: bytes, name: str) -> RecordingDocument:
+    """Read the document of a recording; ``name`` stands for it in errors.
+
+    Raises:
+        InvalidInputError: naming every field that does not fit.
+
+    """
+    return read_document(_DOCUMENT, content, name)
+
+
+def read_recording(document: RecordingDocument, fetch: Callable[[str, str], bytes]) -> Recording:
+    """Read all streams of a recording; ``fetch`` gives the bytes of a file by name and digest.
+
+    Raises:
+        InvalidInputError: for whatever is malformed, by file, column and row.
+
+    """
+    rows: dict[str, Rows] = {}
+    details: dict[int, str] = {}
+    for name, stream in document.streams.items():
+        pieces = [np.empty(0, DTYPES[name])]
+        for part in stream.parts:
+            table = _table(fetch(part.name, part.digest), name, part)
+            if name == "events":
+                _take_details(table, part.name, sum(map(len, pieces)), details)
+            pieces.append(_rows(table, name))
+        rows[name] = np.concatenate(pieces)
+        _check_order(name, stream, rows[name])
+    _check_events(rows["events"])
+    if isinstance(document, PolicyRecording):
+        _check_children(rows["children"], len(document.venues))
+        return Recording(document, rows, details, fetch(PARENTS_NAME, document.parents))
+    _check_actions(rows["actions"])
+    _check_fills(rows["fills"])
+    _check_start(document)
+    return Recording(document, rows, details)
+
+
+def _content(path: Path, largest_bytes: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(largest_bytes + 1)
+    except OSError as error:
+        raise NotFoundError(
+            f"{path} of the recording cannot be read ({error.strerror}). Copy the whole recording from the edge."
+        ) from error
+    if len(content) > largest_bytes:
+        raise InvalidInputError(
+            f"{path} has more than {largest_bytes:,} bytes. Rotate recordings before they are so large."
+        )
+    return content
+
+
+@contextmanager
+def _damage_named(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
+        why = (str(error) or type(error).__name__).splitlines()[0]
+        raise InvalidInputError(f"{name} is not a sound parquet file: {why}. Copy it again from the edge.") from error
+
+
+def _table(content: bytes, stream: str, part: PartFile) -> pa.Table:
+    name, schema = part.name, SCHEMAS[stream]
+    with _damage_named(name):
+        file = _opened(content)
+        found, metadata = file.schema_arrow, file.metadata
+        unpacked = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+    if not found.equals(schema, check_metadata=False):
+        raise InvalidInputError(
+            f"{name} has the columns {_columns(found)}. The stream {stream} has {_columns(schema)}, none of them null."
+        )
+    if metadata.num_rows != part.rows:
+        raise InvalidInputError(f"{name} holds {metadata.num_rows} rows, {DOCUMENT_NAME} says {part.rows}.")
+    if unpacked > _LARGEST_UNPACKED_BYTES:
+        raise InvalidInputError(f"{name} unpacks to {unpacked:,} bytes. Rotate recordings before they are so large.")
+    with _damage_named(name):
+        # Text is read as codes into its dictionary: a small file may repeat a long text in millions of rows.
+        file = _opened(content, [each.name for each in schema if each.type == pa.string()])
+        table = file.read(use_threads=False)
+        table.validate(full=True)
+    if table.num_rows != part.rows or any(column.null_count for column in table.columns):
+        raise InvalidInputError(f"{name} holds nulls, or other rows than it says. Copy it again from the edge.")
+    seq = table["seq"].to_numpy()
+    if (int(seq[0]), int(seq[-1])) != (part.first_seq, part.last_seq):
+        raise InvalidInputError(
+            f"{name} holds the rows {seq[0]} to {seq[-1]}, {DOCUMENT_NAME} says {part.first_seq} to {part.last_seq}."
+        )
+    return table
+
+
+def _opened(content: bytes, texts: Sequence[str] = ()) -> pq.ParquetFile:
+    return pq.ParquetFile(
+        pa.BufferReader(content), page_checksum_verification=True, pre_buffer=False, read_dictionary=list(texts)
+    )
+
+
+def _columns(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name} {field.type}" for field in schema)
+
+
+def _rows(table: pa.Table, stream: str) -> Rows:
+    rows = np.empty(table.num_rows, DTYPES[stream])
+    for column in rows.dtype.names or ():
+        rows[column] = table[column].to_numpy()
+    return rows
+
+
+def _take_details(table: pa.Table, name: str, first_row: int, details: dict[int, str]) -> None:
+    row = first_row
+    for chunk in table["detail"].chunks:
+        with _damage_named(name):
+            texts: list[str] = chunk.dictionary.to_pylist()
+        codes = chunk.indices.to_numpy()
+        longest = max((len(text.encode()) for text in texts), default=0)
+        if longest > LONGEST_DETAIL:
+            raise InvalidInputError(f"{name}: a detail has {longest} bytes; at most {LONGEST_DETAIL} are allowed.")
+        for at in np.flatnonzero(np.array([bool(text) for text in texts], np.bool_)[codes]) if texts else ():
+            details[row + int(at)] = texts[codes[at]]
+        row += len(chunk)
+
+
+def _refuse(stream: str, rows: Rows, bad: NDArray[np.bool_], what: str) -> None:
+    """Refuse the first bad row of a stream."""
+    if bad.any():
+        raise InvalidInputError(f"{stream}, row with seq {rows['seq'][int(bad.argmax())]}: {what}.")
+
+
+def _check_order(name: str, stream: Stream, rows: Rows) -> None:
+    """Numbers grow, within what the document says; the edge's clock does not go back."""
+    seq, at_ns = rows["seq"], rows["at_ns"]
+    _refuse(name, rows[1:], seq[1:] <= seq[:-1], "seq does not grow. Every row has the number after the last one's")
+    if len(rows) and (seq[0] < stream.first_seq or seq[-1] > stream.last_seq):
+        raise InvalidInputError(
+            f"{name} holds the rows {seq[0]} to {seq[-1]}, {DOCUMENT_NAME} says {stream.first_seq} to "
+            f"{stream.last_seq}."
+        )
+    _refuse(name, rows, (at_ns <= 0) | (at_ns >= _LARGEST), "at_ns is no time in ns since 1970")
+    if name not in {"fills", "children"}:  # a venue may report a fill late
+        _refuse(name, rows[1:], at_ns[1:] < at_ns[:-1], "at_ns goes back. Record by a clock that does not")
+
+
+def _check_events(events: Rows) -> None:
+    kind = events["kind"]
+    _refuse("events", events, (kind < 0) | (kind >= len(EVENT_KINDS)), f"kind is none of 0 to {HEARTBEAT}")
+
+
+def _check_actions(actions: Rows) -> None:
+    kind, side, order_type = actions["kind"], actions["side"], actions["order_type"]
+    _refuse("actions", actions, (kind < 0) | (kind > 3), "kind is none of 0 place, 1 cancel, 2 amend, 3 intent")
+    _refuse("actions", actions, (side < -1) | (side > 1), "side is neither 1, -1 nor 0")
+    _refuse("actions", actions, actions["reject_code"] < -1, "reject_code is below -1")
+    # What the algo sent and was refused may be any nonsense; what was taken may not.
+    placed = (kind == 0) & (actions["reject_code"] < 0)
+    _refuse("actions", actions, placed & (side == 0), "an order that was taken has no side")
+    _refuse("actions", actions, placed & ((order_type < 0) | (order_type > 4)), "order_type is none of 0 to 4")
+    _refuse("actions", actions, placed & (actions["qty_1e8"] <= 0), "an order that was taken has no quantity")
+
+
+def _check_fills(fills: Rows) -> None:
+    _check_executions("fills", fills)
+    _refuse("fills", fills, (fills["is_maker"] < 0) | (fills["is_maker"] > 1), "is_maker is neither 0 nor 1")
+
+
+def _check_children(children: Rows, venues: int) -> None:
+    _check_executions("children", children)
+    bad = (children["venue"] < 0) | (children["venue"] >= venues)
+    _refuse("children", children, bad, f"venue is none of the {venues} that {DOCUMENT_NAME} names")
+    _refuse("children", children, children["parent"] < 0, "parent is negative")
+
+
+def _check_executions(name: str, rows: Rows) -> None:
+    px, qty, fee = rows["px_1e9"], rows["qty_1e8"], rows["fee_1e9"]
+    _refuse(name, rows, px <= 0, "px_1e9 is not positive")
+    _refuse(name, rows, qty <= 0, "qty_1e8 is not positive")
+    _refuse(name, rows, np.abs(rows["side"]) != 1, "side is neither 1 nor -1")
+    value = px.astype(np.float64) * qty / 1e8 + np.abs(fee.astype(np.float64))
+    _refuse(name, rows, np.cumsum(value) > _LARGEST, "the fills so far are worth more than 64 bits can count")
+    held = np.cumsum(qty.astype(np.float64))
+    _refuse(name, rows, held > _LARGEST, "the fills so far are of more than 64 bits can count")
+
+
+def _check_start(document: EdgeRecording) -> None:
+    for field in ("start_position_1e8", "start_cash_1e9"):
+        value: Any = getattr(document, field)
+        if abs(value) >= _LARGEST:
+            raise InvalidInputError(f"{DOCUMENT_NAME}: {field} {value} is out of range. Check the account's state.")
