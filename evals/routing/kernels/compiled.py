@@ -19,7 +19,7 @@ def kernel(function: _Function) -> _Function:
     cache_file = compiled._cache._cache_file  # noqa: SLF001
     cache_file._source_stamp = (cache_file._source_stamp, _SOURCES)  # noqa: SLF001
     cache_file._load_index = _forgiving(cache_file._load_index)  # noqa: SLF001
-    return compiled  # type: ignore[no-any-return]
+    return compiled
 
 
 def _forgiving(load: Callable[[], dict[Any, Any]]) -> Callable[[], dict[Any, Any]]:
