@@ -92,10 +92,12 @@ def test_the_other_side_that_comes_to_the_price_picks_it_off() -> None:
         *book_rows({99: 5}, {100: 2, 101: 5}),
         (S + 2 * MS, ASK, 100, 0),
         (2 * S, ASK, 99.5, 1.5),
+        (3 * S, ASK, 99.5, 1.75),
         END,
     ]
     found = sent(rows, {"qty": 2, "horizon": 20 * S})
-    assert fills(found) == [(2 * S - MS, 100, 1.5, CROSSED_BOOK)]
+    # Only what comes to it: of the level that grew, the growth.
+    assert fills(found) == [(2 * S - MS, 100, 1.5, CROSSED_BOOK), (3 * S - MS, 100, 0.25, CROSSED_BOOK)]
     assert found.parents["oracle_1e9"][0] <= found.parents["shortfall_1e9"][0]
 
 
@@ -111,6 +113,14 @@ def test_a_slice_cancels_what_rests_and_sends_it_again() -> None:
     # The first half found nothing at 100; the second slice sends all of it to 101.
     assert fills(found) == [(11 * S, 100, 0, UNFILLED), (11 * S + 5 * MS, 101, 2, TAKEN)]
     assert found.parents["children"][0] == 2
+
+
+def test_a_level_that_is_set_again_while_a_child_travels_is_there_again() -> None:
+    rows = [*book_rows({99: 5}, {100: 1, 101: 9}), (5 * S + 3 * MS, ASK, 100, 1), END]
+    two = RoutingSettings(slices=2, latency_ns=5 * MS)
+    # The second slice still thinks 100 gone and asks for 101; the exchange has 100 again 2 ms later.
+    found = sent(rows, {"qty": 2, "horizon": 8 * S}, settings=two)
+    assert fills(found) == [(S + 5 * MS, 100, 1, TAKEN), (5 * S + 5 * MS, 100, 1, TAKEN)]
 
 
 def test_children_slower_than_the_slices_never_fill_too_much() -> None:
