@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evals.report import report_of
+from evals.reports.page import report_of
 
 from evals.engine.layout import FILL_LOG
 from evals.labels import meaning_of
