@@ -80,5 +80,5 @@ def test_the_example_writes_a_sound_recording(tmp_path: Path, monkeypatch: pytes
 def test_a_review_has_a_report(deployed: Deployed, streams: Streams, tmp_path: Path) -> None:
     found = reviewed(deployed, write(tmp_path / "r", streams, deployed.digest))
     page = report_of(deployed.catalog, found, None)
-    assert "Live-review of bun_" in page
+    assert "Live review of bun_" in page
     assert "Fill match" in page
