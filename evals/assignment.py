@@ -57,7 +57,6 @@ def engine_fingerprint() -> EngineFingerprint:
             "evals/parents",
             "evals/routing",
             "evals/routing/kernels",
-            "evals/routing/kernels",
             "evals/statistics",
         ),
         runtime={},
