@@ -29,10 +29,10 @@ from evals.routing.kernels.state import (
     TAKEN_FREE,
     TAKEN_LEVEL,
     TOTALS,
+    VENUE,
     Records,
     Rules,
     Store,
-    Venues,
 )
 from evals.routing.kernels.sweep import DEPTH, no_offers
 from evals.routing.layout import CHILD_FILL, PARENT_RESULT
@@ -189,38 +189,22 @@ def _runs_of(
 
 def _venues_of(
     model: RoutingModel, instruments: Sequence[Instrument], settings: RoutingSettings, usable: Sequence[bool]
-) -> Venues:
+) -> Records:
     by_name = {each.venue: each for each in model.venues}
     costs = [by_name[each.venue] for each in instruments]
 
-    def int64s(values: Sequence[int | None]) -> NDArray[np.int64]:
-        return np.array([each or 0 for each in values], np.int64)
-
-    fees = [
-        each.taker_fee_ppm if cost.taker_fee_ppm is None else cost.taker_fee_ppm
-        for cost, each in zip(costs, instruments, strict=True)
-    ]
-    zeros = [np.zeros(len(costs), np.int64) for _ in range(3)]
-    return Venues(
-        fee_ppm=int64s(fees),
-        taker_fee_ppm=int64s([each.taker_fee_ppm for each in instruments]),
-        maker_fee_ppm=int64s([each.maker_fee_ppm for each in instruments]),
-        latency_ns=int64s([each.latency_ns for each in costs]),
-        latency_risk=int64s([each.latency_risk_ppm_per_sqrt_ms for each in costs]),
-        freshness=int64s([each.freshness_ppm_per_s for each in costs]),
-        adverse=int64s([each.adverse_selection_ppm for each in costs]),
-        reject_ppm=int64s([each.reject_ppm for each in costs]),
-        reject_cost=int64s([each.reject_cost_ppm for each in costs]),
-        venue_impact=int64s([each.venue_impact_ppm for each in costs]),
-        true_latency_ns=int64s(
-            [settings.venue_latency_ns.get(each.venue, settings.latency_ns) for each in instruments]
-        ),
-        usable=int64s([int(each) for each in usable]),
-        key=np.array([identity_of(each.venue) for each in instruments], np.int64),
-        tries=zeros[0],
-        rejects=zeros[1],
-        delays_ns=zeros[2],
-    )
+    venues = np.zeros(len(costs), VENUE)
+    for into, cost, each, may in zip(venues, costs, instruments, usable, strict=True):
+        into["key"], into["usable"] = identity_of(each.venue), may
+        into["taker_fee_ppm"], into["maker_fee_ppm"] = each.taker_fee_ppm, each.maker_fee_ppm
+        into["true_latency_ns"] = settings.venue_latency_ns.get(each.venue, settings.latency_ns)
+        into["fee_ppm"] = each.taker_fee_ppm if cost.taker_fee_ppm is None else cost.taker_fee_ppm
+        into["latency_ns"] = cost.latency_ns
+        into["latency_risk"], into["freshness"] = cost.latency_risk_ppm_per_sqrt_ms, cost.freshness_ppm_per_s
+        into["adverse"] = cost.adverse_selection_ppm or 0
+        into["reject_ppm"], into["reject_cost"] = cost.reject_ppm or 0, cost.reject_cost_ppm or 0
+        into["venue_impact"] = cost.venue_impact_ppm or 0
+    return venues
 
 
 def _rules_of(
@@ -257,7 +241,7 @@ class _Store:
         self,
         runs: Records,
         targets: NDArray[np.int64],
-        venues: Venues,
+        venues: Records,
         instruments: Sequence[Instrument],
         *,
         sandbox: bool,
@@ -265,9 +249,9 @@ class _Store:
         count = len(instruments)
         offers = no_offers(count)
         for at, each in enumerate(instruments):
-            offers.lot_1e8[at] = each.lot_size_1e8
-            offers.min_qty_1e8[at] = each.min_qty_1e8
-            offers.min_notional_1e9[at] = each.min_notional_1e9
+            offers.venues["lot_1e8"][at] = each.lot_size_1e8
+            offers.venues["min_qty_1e8"][at] = each.min_qty_1e8
+            offers.venues["min_notional_1e9"][at] = each.min_notional_1e9
         seen = no_books(count)
         self._store = Store(
             runs=runs,

@@ -100,10 +100,10 @@ def _is_full(store: Store, rows_margin: int, taken_margin: int) -> bool:
     totals = store.totals
     if totals[FILLS] + rows_margin > len(store.fills) or totals[TAKEN_FREE] < taken_margin:
         return True
-    if totals[PENDING_FREE] < len(store.venues.key):
+    if totals[PENDING_FREE] < len(store.venues):
         return True
     room = store.real.keys.shape[2]
-    for venue in range(len(store.venues.key)):
+    for venue in range(len(store.venues)):
         for side in range(2):
             if store.real.counts[venue, side] >= room or store.seen.counts[venue, side] >= room:
                 return True

@@ -17,7 +17,7 @@ NOT_ENOUGH = 2**63 - 1
 
 
 @kernel
-def least_cost(books: Books, fee_ppm: NDArray[np.int64], at: NDArray[np.int64], side: int, qty_1e8: int) -> int:
+def least_cost(books: Books, venues: NDArray[np.void], at: NDArray[np.int64], side: int, qty_1e8: int) -> int:
     """Return the least cost of taking a quantity now; NOT_ENOUGH if all books together do not hold it."""
     other = ASKS if side > 0 else BIDS
     sign = 1 if other == BIDS else -1
@@ -30,7 +30,7 @@ def least_cost(books: Books, fee_ppm: NDArray[np.int64], at: NDArray[np.int64], 
             if at[venue] < 0:
                 continue
             px_1e9 = books.keys[venue, other, at[venue]] * sign
-            ppm = fee_ppm[venue]
+            ppm = venues[venue].taker_fee_ppm
             charge = px_1e9 % MILLION * ppm
             unit = side * px_1e9 + px_1e9 // MILLION * ppm + charge // MILLION
             rest = charge % MILLION
@@ -41,7 +41,7 @@ def least_cost(books: Books, fee_ppm: NDArray[np.int64], at: NDArray[np.int64], 
         i = at[cheapest]
         px_1e9 = books.keys[cheapest, other, i] * sign
         taken = min(left, books.sizes[cheapest, other, i])
-        cost += least_paid(side, px_1e9, taken) + least_fee_of(px_1e9, taken, fee_ppm[cheapest])
+        cost += least_paid(side, px_1e9, taken) + least_fee_of(px_1e9, taken, venues[cheapest].taker_fee_ppm)
         left -= taken
         at[cheapest] -= 1
     return cost

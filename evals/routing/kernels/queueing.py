@@ -66,7 +66,7 @@ def _remove(store: Store, venue: int, side: int, at: int) -> None:
 def reach(store: Store, rules: Rules, venue: int, side: int, at: int, reached_1e8: int, reason: int) -> int:
     """Fill up to so much of a child at rest; return how much it was."""
     each = store.resting[venue, side, at]
-    lot = store.offers.lot_1e8[venue]
+    lot = store.offers.venues[venue].lot_1e8
     qty_1e8 = min(reached_1e8 // lot * lot, each.left_1e8)
     if qty_1e8 <= 0:
         return 0
@@ -81,12 +81,12 @@ def reach(store: Store, rules: Rules, venue: int, side: int, at: int, reached_1e
         px_1e9,
         qty_1e8,
         px_1e9,
-        store.venues.maker_fee_ppm[venue],
+        store.venues[venue].maker_fee_ppm,
         reason,
     )
     least_1e9 = NOT_ENOUGH
     if store.runs[run].observed != 0:
-        least_1e9 = least_cost(store.real, store.venues.taker_fee_ppm, store.oracle_at, store.runs[run].side, qty_1e8)
+        least_1e9 = least_cost(store.real, store.venues, store.oracle_at, store.runs[run].side, qty_1e8)
     store.runs[run].least_1e9 += min(cost_1e9, least_1e9)
     store.runs[run].committed_1e8 -= qty_1e8
     each.left_1e8 -= qty_1e8

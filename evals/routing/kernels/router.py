@@ -48,7 +48,7 @@ def on_slice(store: Store, rules: Rules, feeds: Feeds, run: int) -> None:
         each.time_from, each.volume_from = store.totals[TIME], store.totals[VOLUME]
         each.mids_high_from, each.mids_low_from = store.totals[MIDS_HIGH], store.totals[MIDS_LOW]
         each.value_high_from, each.value_low_from = store.totals[VALUE_HIGH], store.totals[VALUE_LOW]
-        for venue in range(len(store.venues.key)):
+        for venue in range(len(store.venues)):
             each.live_venues += 1 if is_live(store.seen, venue, now_ns, rules.max_book_age_ns) else 0
     if rules.sandbox != 0:
         cancel_resting(store, run)
@@ -102,15 +102,15 @@ def _finish(store: Store, rules: Rules, run: int) -> None:
 def _decide(store: Store, rules: Rules, feeds: Feeds, run: int, want_1e8: int) -> None:
     """Lay out what the live venues offer to this run, and sweep it."""
     each, offers, now_ns = store.runs[run], store.offers, store.totals[NOW]
-    for venue in range(len(offers.levels)):
-        offers.usable[venue] = 0
-        offers.levels[venue] = 0
-        if store.venues.usable[venue] == 0 or (each.allowed >= 0 and each.allowed != venue):
+    for venue in range(len(offers.venues)):
+        offers.venues[venue].usable = 0
+        offers.venues[venue].levels = 0
+        if store.venues[venue].usable == 0 or (each.allowed >= 0 and each.allowed != venue):
             continue
         if not is_live(store.seen, venue, now_ns, rules.max_book_age_ns):
             each.stale_venues += 1
             continue
-        offers.usable[venue] = 1
+        offers.venues[venue].usable = 1
         _lay_out(store, feeds, run, venue)
         _price_venue(store, rules, run, venue)
     limit_1e9 = each.limit_1e9
@@ -134,8 +134,8 @@ def _lay_out(store: Store, feeds: Feeds, run: int, venue: int) -> None:
         offers.px_1e9[venue, level] = seen.keys[venue, side, at] * sign
         offers.left_1e8[venue, level] = seen.sizes[venue, side, at]
         depth_1e8 += seen.sizes[venue, side, at]
-    offers.levels[venue] = levels
-    offers.depth_1e8[venue] = depth_1e8
+    offers.venues[venue].levels = levels
+    offers.venues[venue].depth_1e8 = depth_1e8
     before, at = -1, each.taken_first
     while at >= 0:
         gone = store.taken[at]
@@ -167,22 +167,22 @@ def _lay_out(store: Store, feeds: Feeds, run: int, venue: int) -> None:
 @kernel
 def _price_venue(store: Store, rules: Rules, run: int, venue: int) -> None:
     """Work out what a unit costs at a venue beyond the price of its level, by the run's version."""
-    each, of, offers = store.runs[run], store.venues, store.offers
-    latency_ns, reject_ppm = of.latency_ns[venue], of.reject_ppm[venue]
+    each, of, offers = store.runs[run], store.venues[venue], store.offers
+    latency_ns, reject_ppm = of.latency_ns, of.reject_ppm
     if each.version == 3:
-        weight = rules.prior_orders + of.tries[venue]
-        latency_ns = (latency_ns * rules.prior_orders + of.delays_ns[venue]) // weight
-        reject_ppm = (reject_ppm * rules.prior_orders + of.rejects[venue] * MILLION) // weight
+        weight = rules.prior_orders + of.tries
+        latency_ns = (latency_ns * rules.prior_orders + of.delays_ns) // weight
+        reject_ppm = (reject_ppm * rules.prior_orders + of.rejects * MILLION) // weight
     # In thousandths of a ppm: the root of ns is a thousand times that of ms.
-    thousandths = of.latency_risk[venue] * whole_root(latency_ns)
+    thousandths = of.latency_risk * whole_root(latency_ns)
     age_ns = store.totals[NOW] - store.seen.heard_ns[venue]
-    thousandths += muldiv(of.freshness[venue], age_ns, MILLION)
-    offers.venue_impact_1e9[venue] = 0
+    thousandths += muldiv(of.freshness, age_ns, MILLION)
+    offers.venues[venue].venue_impact_1e9 = 0
     if each.version >= 2:
-        thousandths += of.adverse[venue] * 1_000 + reject_ppm * of.reject_cost[venue] // 1_000
-        offers.venue_impact_1e9[venue] = muldiv(each.mid_1e9, of.venue_impact[venue], MILLION)
-    offers.fixed_1e9[venue] = muldiv(each.mid_1e9, thousandths, 1_000 * MILLION)
-    offers.fee_ppm[venue] = of.fee_ppm[venue]
+        thousandths += of.adverse * 1_000 + reject_ppm * of.reject_cost // 1_000
+        offers.venues[venue].venue_impact_1e9 = muldiv(each.mid_1e9, of.venue_impact, MILLION)
+    offers.venues[venue].fixed_1e9 = muldiv(each.mid_1e9, thousandths, 1_000 * MILLION)
+    offers.venues[venue].fee_ppm = of.fee_ppm
 
 
 @kernel
@@ -191,19 +191,19 @@ def _take_at_once(store: Store, rules: Rules, run: int, of: int) -> None:
     each, offers, now_ns = store.runs[run], store.offers, store.totals[NOW]
     side = side_taken(each.side)
     filled_1e8 = 0
-    for venue in range(len(offers.levels)):
-        if offers.usable[venue] == 0 or offers.allocated_1e8[venue] == 0:
+    for venue in range(len(offers.venues)):
+        if offers.venues[venue].usable == 0 or offers.venues[venue].allocated_1e8 == 0:
             continue
         each.children += 1
         if each.observed != 0:
-            store.venues.tries[venue] += 1
-            store.venues.delays_ns[venue] += store.venues.latency_ns[venue]
-        filled_1e8 += offers.allocated_1e8[venue]
+            store.venues[venue].tries += 1
+            store.venues[venue].delays_ns += store.venues[venue].latency_ns
+        filled_1e8 += offers.venues[venue].allocated_1e8
         touch_1e9, count = best_of(store.seen, venue, side), store.seen.counts[venue, side]
-        for level in range(offers.levels[venue]):
+        for level in range(offers.venues[venue].levels):
             qty_1e8, px_1e9 = offers.took_1e8[venue, level], offers.px_1e9[venue, level]
             if qty_1e8 > 0:
-                ppm = store.venues.taker_fee_ppm[venue]
+                ppm = store.venues[venue].taker_fee_ppm
                 fill(store, rules, run, of, venue, now_ns, px_1e9, qty_1e8, touch_1e9, ppm, TAKEN)
                 note_taken(store, run, venue, px_1e9, qty_1e8, store.seen.stamps[venue, side, count - 1 - level])
     _compare_with_least(store, run, filled_1e8)
@@ -214,29 +214,29 @@ def _compare_with_least(store: Store, run: int, qty_1e8: int) -> None:
     """Add what the oracle would have paid now for what was taken now."""
     each = store.runs[run]
     if qty_1e8 > 0 and each.observed != 0:
-        ppm = store.venues.taker_fee_ppm
-        each.least_1e9 += least_cost(store.real, ppm, store.oracle_at, each.side, qty_1e8)
+        venues = store.venues
+        each.least_1e9 += least_cost(store.real, venues, store.oracle_at, each.side, qty_1e8)
 
 
 @kernel
 def _send(store: Store, rules: Rules, run: int, of: int) -> None:
     """Send a child to each venue that was allocated something, limited to the worst price decided there."""
     each, offers, now_ns = store.runs[run], store.offers, store.totals[NOW]
-    for venue in range(len(offers.levels)):
-        if offers.usable[venue] == 0 or offers.allocated_1e8[venue] == 0:
+    for venue in range(len(offers.venues)):
+        if offers.venues[venue].usable == 0 or offers.venues[venue].allocated_1e8 == 0:
             continue
         worst_1e9 = 0
-        for level in range(offers.levels[venue]):
+        for level in range(offers.venues[venue].levels):
             if offers.took_1e8[venue, level] > 0:
                 worst_1e9 = offers.px_1e9[venue, level]
         store.totals[PENDING_FREE] -= 1
         child = store.pending_free[store.totals[PENDING_FREE]]
         sent = store.pending[child]
         sent.run, sent.slice, sent.venue, sent.sent_ns = run, of, venue, now_ns
-        sent.limit_1e9, sent.qty_1e8 = worst_1e9, offers.allocated_1e8[venue]
-        latency_ns = store.venues.true_latency_ns[venue]
+        sent.limit_1e9, sent.qty_1e8 = worst_1e9, offers.venues[venue].allocated_1e8
+        latency_ns = store.venues[venue].true_latency_ns
         stretch = now_ns // rules.burst_ns
-        if drawn(rules.seed, _BURST, store.venues.key[venue], stretch, MILLION) < rules.burst_ppm:
+        if drawn(rules.seed, _BURST, store.venues[venue].key, stretch, MILLION) < rules.burst_ppm:
             latency_ns *= rules.burst_factor
         each.children += 1
         each.on_its_way += 1
@@ -255,18 +255,18 @@ def on_arrival(store: Store, rules: Rules, child: int) -> None:
     each = store.runs[run]
     each.on_its_way -= 1
     each.committed_1e8 -= qty_1e8
-    whom = mixed(each.identity, store.venues.key[venue])
+    whom = mixed(each.identity, store.venues[venue].key)
     rejected = drawn(rules.seed, _REJECTION, whom, of, MILLION) < rules.reject_ppm
     if each.observed != 0:
-        store.venues.tries[venue] += 1
-        store.venues.delays_ns[venue] += now_ns - sent_ns
-        store.venues.rejects[venue] += 1 if rejected else 0
+        store.venues[venue].tries += 1
+        store.venues[venue].delays_ns += now_ns - sent_ns
+        store.venues[venue].rejects += 1 if rejected else 0
     if rejected:
         each.rejects += 1
         write_row(store, run, of, venue, sent_ns, limit_1e9, 0, 0, REJECTED)
         _finish(store, rules, run)
         return
-    most_1e8, lot = qty_1e8, store.offers.lot_1e8[venue]
+    most_1e8, lot = qty_1e8, store.offers.venues[venue].lot_1e8
     cut = drawn(rules.seed, _PARTIAL, whom, of, MILLION) < rules.partial_ppm
     if cut:
         share_ppm = 1 + drawn(rules.seed, _SHARE, whom, of, MILLION - 1)
@@ -290,7 +290,7 @@ def _take_real(
 ) -> int:
     """Take from the venue's book as it stands there; return how much."""
     each, real = store.runs[run], store.real
-    side, lot = side_taken(each.side), store.offers.lot_1e8[venue]
+    side, lot = side_taken(each.side), store.offers.venues[venue].lot_1e8
     touch_1e9, left_1e8 = best_of(real, venue, side), most_1e8
     at = real.counts[venue, side] - 1
     while at >= 0 and left_1e8 >= lot:
@@ -301,7 +301,7 @@ def _take_real(
         there_1e8 = max(real.sizes[venue, side, at] - taken_at(store, run, venue, px_1e9, stamp), 0)
         qty_1e8 = min(there_1e8, left_1e8) // lot * lot
         if qty_1e8 > 0:
-            ppm = store.venues.taker_fee_ppm[venue]
+            ppm = store.venues[venue].taker_fee_ppm
             fill(store, rules, run, of, venue, sent_ns, px_1e9, qty_1e8, touch_1e9, ppm, TAKEN)
             note_taken(store, run, venue, px_1e9, qty_1e8, stamp)
             left_1e8 -= qty_1e8

@@ -93,28 +93,32 @@ RESTING: Final = np.dtype(
 """A child at rest."""
 
 
-class Venues(NamedTuple):
-    """What is known of the venues; arrays by venue."""
-
-    fee_ppm: _Int64s
-    """What decisions count with."""
-    taker_fee_ppm: _Int64s
-    maker_fee_ppm: _Int64s
-    latency_ns: _Int64s
-    """What the model believes."""
-    latency_risk: _Int64s
-    freshness: _Int64s
-    adverse: _Int64s
-    reject_ppm: _Int64s
-    reject_cost: _Int64s
-    venue_impact: _Int64s
-    true_latency_ns: _Int64s
-    usable: _Int64s
-    key: _Int64s
-    tries: _Int64s
-    """Children that arrived, those rejected, and how long they took: what V3 learns from."""
-    rejects: _Int64s
-    delays_ns: _Int64s
+VENUE: Final = np.dtype(
+    [
+        (name, "<i8")
+        for name in (
+            "key",  # a word for its name
+            "usable",
+            "taker_fee_ppm",
+            "maker_fee_ppm",
+            "true_latency_ns",
+            # What the model believes.
+            "fee_ppm",
+            "latency_ns",
+            "latency_risk",
+            "freshness",
+            "adverse",
+            "reject_ppm",
+            "reject_cost",
+            "venue_impact",
+            # What V3 learns from: children that arrived, those rejected, how long they all took.
+            "tries",
+            "rejects",
+            "delays_ns",
+        )
+    ]
+)
+"""What is known of a venue."""
 
 
 class Rules(NamedTuple):
@@ -164,7 +168,8 @@ class Store(NamedTuple):
     runs: Records
     targets: _Int64s
     """What should be filled after each slice, by parent and slice."""
-    venues: Venues
+    venues: Records
+    """Rows of VENUE."""
     seen: Books
     """As the router received them."""
     real: Books

@@ -25,28 +25,37 @@ DEPTH = 64
 _Int64s = NDArray[np.int64]
 
 
-class Offers(NamedTuple):
-    """What the venues offer, and what the router makes of it; arrays of (venue, level) or by venue."""
+OFFER = np.dtype(
+    [
+        (name, "<i8")
+        for name in (
+            "usable",
+            "levels",
+            "depth_1e8",  # what the venue displays on all these levels
+            "fixed_1e9",  # what a unit costs there beyond price, fee and venue impact
+            "fee_ppm",
+            "venue_impact_1e9",  # what a unit would cost more if the whole depth had been taken
+            "lot_1e8",
+            "min_qty_1e8",
+            "min_notional_1e9",
+            "allocated_1e8",
+            "next_level",
+        )
+    ]
+)
+"""What a venue offers, and what the sweep makes of it."""
 
+
+class Offers(NamedTuple):
+    """What all venues offer; arrays by venue, of (venue, level), and the heap."""
+
+    venues: NDArray[np.void]
+    """Rows of OFFER."""
     px_1e9: _Int64s
     left_1e8: _Int64s
     """What may be taken of a level."""
-    levels: _Int64s
-    depth_1e8: _Int64s
-    """What the venue displays on all these levels."""
-    fixed_1e9: _Int64s
-    """What a unit costs there beyond price, fee and venue impact."""
-    fee_ppm: _Int64s
-    venue_impact_1e9: _Int64s
-    """What a unit would cost more if the whole depth had been taken."""
-    lot_1e8: _Int64s
-    min_qty_1e8: _Int64s
-    min_notional_1e9: _Int64s
-    usable: _Int64s
     took_1e8: _Int64s
-    """What the sweep took of each level."""
-    allocated_1e8: _Int64s
-    next_level: _Int64s
+    """What the sweep took of it."""
     heap_costs: _Int64s
     heap_venues: _Int64s
     tied: _Int64s
@@ -54,18 +63,20 @@ class Offers(NamedTuple):
 
 def no_offers(venues: int) -> Offers:
     """Return room for the offers of so many venues."""
-    whole = {"px_1e9", "left_1e8", "took_1e8"}
-    shapes = {name: (venues, DEPTH) if name in whole else (venues,) for name in Offers._fields}
-    return Offers(**{name: np.zeros(shape, np.int64) for name, shape in shapes.items()})
+    levels = [np.zeros((venues, DEPTH), np.int64) for _ in range(3)]
+    places = [np.zeros(venues, np.int64) for _ in range(3)]
+    return Offers(np.zeros(venues, OFFER), levels[0], levels[1], levels[2], places[0], places[1], places[2])
 
 
 @kernel
 def level_cost(offers: Offers, side: int, mid_1e9: int, venue: int, level: int) -> int:
     """Return what a unit is thought to cost at a level, in price units against the mid."""
     px_1e9 = offers.px_1e9[venue, level]
-    cost = side * (px_1e9 - mid_1e9) + share_up(px_1e9, offers.fee_ppm[venue]) + offers.fixed_1e9[venue]
-    if offers.venue_impact_1e9[venue] > 0:
-        cost += muldiv(offers.venue_impact_1e9[venue], offers.allocated_1e8[venue], offers.depth_1e8[venue])
+    cost = side * (px_1e9 - mid_1e9) + share_up(px_1e9, offers.venues[venue].fee_ppm) + offers.venues[venue].fixed_1e9
+    if offers.venues[venue].venue_impact_1e9 > 0:
+        cost += muldiv(
+            offers.venues[venue].venue_impact_1e9, offers.venues[venue].allocated_1e8, offers.venues[venue].depth_1e8
+        )
     return cost
 
 
@@ -79,35 +90,35 @@ def sweep(offers: Offers, side: int, mid_1e9: int, qty_1e8: int, limit_1e9: int)
     while True:
         left = _pour(offers, side, mid_1e9, qty_1e8, limit_1e9)
         drop, least = -1, 0
-        for venue in range(len(offers.levels)):
-            allocated = offers.allocated_1e8[venue]
+        for venue in range(len(offers.venues)):
+            allocated = offers.venues[venue].allocated_1e8
             if allocated > 0 and _below_minimum(offers, venue) and (drop < 0 or allocated <= least):
                 drop, least = venue, allocated
         if drop < 0:
             return qty_1e8 - left
-        offers.usable[drop] = 0
+        offers.venues[drop].usable = 0
 
 
 @kernel
 def _below_minimum(offers: Offers, venue: int) -> bool:
-    if offers.allocated_1e8[venue] < offers.min_qty_1e8[venue]:
+    if offers.venues[venue].allocated_1e8 < offers.venues[venue].min_qty_1e8:
         return True
     notional = 0
-    for level in range(offers.levels[venue]):
+    for level in range(offers.venues[venue].levels):
         notional += times_1e8(offers.px_1e9[venue, level], offers.took_1e8[venue, level])
-    return notional < offers.min_notional_1e9[venue]
+    return notional < offers.venues[venue].min_notional_1e9
 
 
 @kernel
 def _pour(offers: Offers, side: int, mid_1e9: int, qty_1e8: int, limit_1e9: int) -> int:
     """Allocate over the usable venues; return what is left."""
     count = 0
-    for venue in range(len(offers.levels)):
-        offers.allocated_1e8[venue] = 0
-        offers.next_level[venue] = 0
-        for level in range(offers.levels[venue]):
+    for venue in range(len(offers.venues)):
+        offers.venues[venue].allocated_1e8 = 0
+        offers.venues[venue].next_level = 0
+        for level in range(offers.venues[venue].levels):
             offers.took_1e8[venue, level] = 0
-        if offers.usable[venue] != 0:
+        if offers.venues[venue].usable != 0:
             count = _push(offers, count, side, mid_1e9, venue, limit_1e9)
     left = qty_1e8
     while left > 0 and count > 0:
@@ -123,19 +134,19 @@ def _pour(offers: Offers, side: int, mid_1e9: int, qty_1e8: int, limit_1e9: int)
             for i in range(tied):
                 venue = offers.tied[i]
                 _take(offers, venue, _offered(offers, venue))
-                offers.next_level[venue] += 1
+                offers.venues[venue].next_level += 1
                 count = _push(offers, count, side, mid_1e9, venue, limit_1e9)
             continue
         asked = left
         for i in range(tied):
             venue = offers.tied[i]
-            lot = offers.lot_1e8[venue]
+            lot = offers.venues[venue].lot_1e8
             share = muldiv(asked, _offered(offers, venue), total) // lot * lot
             _take(offers, venue, share)
             left -= share
         for i in range(tied):
             venue = offers.tied[i]
-            lot = offers.lot_1e8[venue]
+            lot = offers.venues[venue].lot_1e8
             more = min(_offered(offers, venue), left) // lot * lot
             _take(offers, venue, more)
             left -= more
@@ -146,25 +157,25 @@ def _pour(offers: Offers, side: int, mid_1e9: int, qty_1e8: int, limit_1e9: int)
 @kernel
 def _offered(offers: Offers, venue: int) -> int:
     """Return what is still to be had of a venue's next level, in whole lots."""
-    level = offers.next_level[venue]
-    lot = offers.lot_1e8[venue]
+    level = offers.venues[venue].next_level
+    lot = offers.venues[venue].lot_1e8
     return (offers.left_1e8[venue, level] - offers.took_1e8[venue, level]) // lot * lot
 
 
 @kernel
 def _take(offers: Offers, venue: int, qty_1e8: int) -> None:
-    offers.took_1e8[venue, offers.next_level[venue]] += qty_1e8
-    offers.allocated_1e8[venue] += qty_1e8
+    offers.took_1e8[venue, offers.venues[venue].next_level] += qty_1e8
+    offers.venues[venue].allocated_1e8 += qty_1e8
 
 
 @kernel
 def _push(offers: Offers, count: int, side: int, mid_1e9: int, venue: int, limit_1e9: int) -> int:
     """Put a venue's next level on the heap, if it has one within the limit; return the size of the heap."""
-    level = offers.next_level[venue]
-    while level < offers.levels[venue] and offers.left_1e8[venue, level] < offers.lot_1e8[venue]:
+    level = offers.venues[venue].next_level
+    while level < offers.venues[venue].levels and offers.left_1e8[venue, level] < offers.venues[venue].lot_1e8:
         level += 1
-    offers.next_level[venue] = level
-    if level >= offers.levels[venue]:
+    offers.venues[venue].next_level = level
+    if level >= offers.venues[venue].levels:
         return count
     if limit_1e9 > 0 and side * (offers.px_1e9[venue, level] - limit_1e9) > 0:
         return count

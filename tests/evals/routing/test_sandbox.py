@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 
 from evals.market.schema import ASK, BID, BUY_TRADE, SELL_TRADE
 from evals.routing.execution import RoutingRun
+from evals.routing.kernels.money import drawn
+from evals.routing.kernels.router import STALE
 from evals.routing.layout import CROSSED_BOOK, QUEUE_FRONT, REJECTED, TAKEN, TRADE_THROUGH, UNFILLED
 from evals.routing.settings import FaultPlan, RoutingSettings
+from evals.routing.split import identity_of
 from tests.evals.routing.desk import COIN, MS, START_NS, USD, S, book_rows, model_of, parents_of, tape_of
 from tests.evals.routing.test_replay import market, orders_for, run
 
@@ -149,6 +152,24 @@ def test_a_frozen_view_is_left_out_once_it_is_old_and_shows_old_prices_before() 
     found = sent(rows, {"qty": 1, "at": 15 * S, "horizon": 5 * S}, frozen, model=model_of("one", max_book_age_ns=S))
     assert found.parents["stale_venues"][0] == 1
     assert found.parents["filled_1e8"][0] == 0
+
+
+def test_decisions_in_a_frozen_window_rest_on_what_was_seen_before_it() -> None:
+    window, most = 10 * S, 100_000
+    key = identity_of("one")
+    first = START_NS // window + 1  # the window from 10 s to 20 s
+
+    def frozen(seed: int, at: int) -> bool:
+        return drawn(seed, STALE, key, at, 10**6) < most
+
+    seed = next(s for s in range(10_000) if frozen(s, first) and not frozen(s, first - 1) and not frozen(s, first + 1))
+    rows = [*book_rows({99: 5}, {100: 9}), (12 * S, ASK, 100, 0), (12 * S, ASK, 103, 9), END]
+    plan = CALM.model_copy(update={"stale_ppm": most, "stale_ns": window})
+    inside = sent(rows, {"qty": 1, "at": 15 * S}, plan, seed=seed)
+    # It asks for 100, as it saw last, and nothing is there any more; afterwards it sees what is.
+    assert fills(inside) == [(15 * S + 5 * MS, 100, 0, UNFILLED)]
+    after = sent(rows, {"qty": 1, "at": 20 * S}, plan, seed=seed)
+    assert fills(after) == [(20 * S + 5 * MS, 103, 1, TAKEN)]
 
 
 def test_latency_bursts_are_the_plan_s() -> None:

@@ -20,19 +20,18 @@ def swept(offers: Sequence[Offer | None], side: int, qty: int, limit: int = 0) -
     for venue, offer in enumerate(offers):
         if offer is None:
             continue
-        room.usable[venue] = 1
-        room.levels[venue] = len(offer.levels)
+        into = room.venues[venue]
+        into["usable"], into["levels"] = 1, len(offer.levels)
         for level, (px, size) in enumerate(offer.levels):
             room.px_1e9[venue, level], room.left_1e8[venue, level] = px, size
-        room.depth_1e8[venue] = sum(size for _, size in offer.levels)
-        room.fixed_1e9[venue], room.fee_ppm[venue] = offer.fixed, offer.fee_ppm
-        room.venue_impact_1e9[venue], room.lot_1e8[venue] = offer.impact, offer.lot
-        room.min_qty_1e8[venue], room.min_notional_1e9[venue] = offer.min_qty, offer.min_notional
+        into["depth_1e8"] = sum(size for _, size in offer.levels)
+        into["fixed_1e9"], into["fee_ppm"], into["venue_impact_1e9"] = offer.fixed, offer.fee_ppm, offer.impact
+        into["lot_1e8"], into["min_qty_1e8"], into["min_notional_1e9"] = offer.lot, offer.min_qty, offer.min_notional
     total = sweep(room, side, MID, qty, limit)
     took = [
         {
             int(room.px_1e9[venue, level]): int(room.took_1e8[venue, level])
-            for level in range(room.levels[venue])
+            for level in range(room.venues["levels"][venue])
             if room.took_1e8[venue, level]
         }
         for venue in range(len(offers))
