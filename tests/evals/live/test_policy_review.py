@@ -99,7 +99,7 @@ class Desk:
                     done.edge.children[~to_sor[done.edge.children["parent"]]],
                 ]
             )
-            cost = done.rows["cost_1e9"]
+            cost = done.rows["shortfall_1e9"]
         found = found[found["qty_1e8"] > 0]
         found = found[np.argsort(found["filled_ns"], kind="stable")]
         columns = {name: found[name].copy() for name in ("parent", "venue", "px_1e9", "qty_1e8", "fee_1e9")}

@@ -314,3 +314,11 @@ def test_orders_end_as_in_a_slow_pass(given_actions: list[tuple[int, ...]], give
         assert order["outcome"] == (1 if row in complete else 2 if row in cancelled else 0)
         assert order["done_ns"] == (START_NS + min(ends) if ends else 0)
         assert order["filled_1e8"] == held[row]
+
+
+def test_a_row_is_ten_seconds_old_at_most() -> None:
+    tape = np.zeros(2, TAPE_DTYPE)
+    tape["exchange_ns"], tape["receive_ns"] = START_NS - 11 * 10**9, START_NS
+    tape["kind"], tape["px_1e9"], tape["sz_1e8"], tape["flags"] = [BID, ASK], [2, 4], 1, LAST_OF_PACKET
+    times = np.array([START_NS - 10**10, START_NS - 10**10 - 1])
+    assert mids_at(Tape(tape, INFO), times).tolist() == [3, 0]
