@@ -14,7 +14,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.run $(VENV)/.rust $(VENV)/.ssh  ## Take a Rust algo from source to the replay stage on real market data
+demo: $(VENV)/.run $(VENV)/.rust $(VENV)/.ssh  ## Take an algo from source to shadow, two policies to sandbox
 	@$(BIN)/python -m sequence.demo
 
 test: $(VENV)/.dev $(VENV)/.rust $(PEER)/.made lint  ## Lint, type-check and test (no long sweeps)
@@ -32,9 +32,9 @@ lint: $(VENV)/.dev  ## Formatting, lint, types and the one-way import contract
 up: $(VENV)/.run $(VENV)/.rust  ## Start Prefect's server and serve the flows until Ctrl-C
 	@$(BIN)/python -m flows.serve
 
-bench: $(VENV)/.dev $(VENV)/.rust $(PEER)/.made  ## Measure the replay engine beside hftbacktest, write BENCHMARKS.md
+bench: $(VENV)/.dev $(VENV)/.rust $(PEER)/.made  ## Measure replay beside hftbacktest, shadow and routing; write BENCHMARKS.md
 	@$(BIN)/python benchmarks/replay_speed.py --write BENCHMARKS.md
-
+	@$(BIN)/python benchmarks/evaluation_cost.py --append BENCHMARKS.md
 
 lock: $(VENV)/.dev  ## Write the lock files anew (exact versions, hashes, no addresses)
 	$(BIN)/uv pip compile pyproject.toml --upgrade --group build -o requirements.lock $(LOCK_FLAGS)

@@ -14,7 +14,7 @@ from sequence.demo.climbing import Outcome, Place
 from sequence.demo.people import govern
 from sequence.demo.surroundings import (
     RECKLESS,
-    compile_engine,
+    compile_engines,
     fresh_folder,
     load_flows,
     own_runner,
@@ -35,7 +35,7 @@ def main() -> int:
     try:
         out = fresh_folder(Path("demo-out").absolute())
         with temporary_prefect(), own_runner(out), ThreadPoolExecutor(2) as pool:
-            return _run(out, pool.submit(start_server), pool.submit(compile_engine, out / "warm-up"))
+            return _run(out, pool.submit(start_server), pool.submit(compile_engines, out / "warm-up"))
     except LadderError as error:
         say(f"\nThe demo stopped: {error}")
         return error.exit_code

@@ -34,9 +34,11 @@ class Market:
 
 def prepare_market(out: Path, catalog: Catalog, data: Path) -> Market:
     """Import and make everything, and register it."""
+    from evals.market.synthetic import synthetic_tape
+
     sample = _registered(catalog, data, _sample())
     progress("Market data: making an hour of a SYNTHETIC market, and three venues of it")
-    hour, *venues = _synthetic()
+    hour, venues = synthetic_tape(42, duration_s=HOUR_S), synthetic_tapes(HOUR_S)
     parents = out / "parents.parquet"
     _write_parents(parents, venues[0])
     return Market(
@@ -66,13 +68,14 @@ _DAY_BEFORE_NS: Final = 1_767_139_200 * 10**9
 """2025-12-31: the synthetic hour follows on the day after."""
 
 
-def _synthetic() -> list[Tape]:
-    from evals.market.synthetic import DEFAULT_INSTRUMENT, synthetic_tape, synthetic_venues
+def synthetic_tapes(duration_s: int) -> list[Tape]:
+    """Return the tapes of the synthetic venues."""
+    from evals.market.synthetic import DEFAULT_INSTRUMENT, synthetic_venues
 
     instruments = [
         DEFAULT_INSTRUMENT.model_copy(update={"venue": venue, "taker_fee_ppm": fee}) for venue, fee in VENUES.items()
     ]
-    return [synthetic_tape(42, duration_s=HOUR_S), *synthetic_venues(42, instruments, duration_s=HOUR_S)]
+    return synthetic_venues(42, instruments, duration_s=duration_s)
 
 
 def _write_parents(path: Path, tape: Tape) -> None:

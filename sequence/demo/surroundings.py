@@ -90,22 +90,48 @@ def load_flows() -> None:
     import flows.shadow  # noqa: F401
 
 
-def compile_engine(project: Path) -> None:
-    """Compile the replay engine beside the other steps, in a process of its own; Numba keeps the result on disk."""
+def compile_engines(project: Path) -> None:
+    """Compile the engines beside the other steps, each in a process of its own; Numba keeps the result on disk."""
     from bundles.toolchain import build_wasm, find_toolchain
 
+    here = "from sequence.demo import surroundings"
+    routing = subprocess.Popen([sys.executable, "-c", f"{here}; surroundings.route_once()"])  # noqa: S603 -- our code
     shutil.copytree(RECKLESS, project)
     module = build_wasm(project, find_toolchain())
-    warm = "import sys; from sequence.demo.surroundings import run_once; run_once(sys.argv[1])"
-    subprocess.run([sys.executable, "-c", warm, str(module)], check=True)  # noqa: S603 -- our own interpreter and code
+    replay = f"import sys; {here}; surroundings.replay_once(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", replay, str(module)], check=True)  # noqa: S603 -- our own interpreter and code
     shutil.rmtree(project)
+    routing.wait()
 
 
-def run_once(module: str) -> None:
-    """Run everything that is compiled on a second of a synthetic market."""
+def replay_once(module: str) -> None:
+    """Run a module on a second of a synthetic market, so that whatever has to be compiled is."""
     from bundles.mm_types import MmConfig, MmRiskLimits
     from evals.market.synthetic import synthetic_tape
     from evals.replay import run_replay
 
     tape = synthetic_tape(1, duration_s=1)
     run_replay(Path(module).read_bytes(), tape, config=MmConfig(), risk=MmRiskLimits())
+
+
+def route_once() -> None:
+    """Execute an order over the demo's venues for some seconds, so that whatever has to be compiled is."""
+    from bundles.canonical import read_document
+    from bundles.routing import ImpactModel, RoutingModel
+    from evals.parents.calibration import calibrate
+    from evals.parents.generator import Wanted, generate_parents
+    from evals.routing.execution import execute_parents
+    from evals.routing.settings import RoutingSettings
+    from sequence.demo.bundles import IMPACT_MODEL, ROUTING_MODEL
+    from sequence.demo.market import synthetic_tapes
+
+    tapes = synthetic_tapes(duration_s=5)
+    execute_parents(
+        generate_parents(calibrate(tapes[0]), Wanted(count=1, horizon_ns=10**9), seed=1),
+        tapes,
+        model=read_document(RoutingModel, ROUTING_MODEL, "The demo's routing model"),
+        impact=read_document(ImpactModel, IMPACT_MODEL, "The demo's impact model"),
+        slicing="twap",
+        settings=RoutingSettings(),
+        seed=1,
+    )
