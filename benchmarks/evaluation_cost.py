@@ -1,7 +1,7 @@
 """What the evaluations above the replay cost: seconds of CPU, the whole evaluation with its record.
 
-`make bench` runs it after `replay_speed.py` and appends to BENCHMARKS.md. Shadow is told as a ratio to the replay of the
-same candidate with the same settings, measured in turn; routing in seconds for 10,000 parent orders over four venues.
+`make bench` runs it after `replay_speed.py` and appends to BENCHMARKS.md. Shadow is told as a ratio to the replay of
+the same candidate with the same settings, measured in turn; routing in seconds for 10,000 orders over four venues.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ class Bench:
         self.number = 0
 
     def dataset(self, tape: Tape) -> str:
+        """Write a tape, register it, and return the dataset's id."""
         write_tape(self.data, tape)
         instrument = tape.info.instrument
         return self.catalog.register_dataset(build_dataset(self.data, instrument.venue, instrument.symbol))
@@ -135,9 +136,10 @@ def _policies(bench: Bench, rounds: int) -> list[str]:
         "routing": compile_sor(routing_model="art_demo_routing", impact_model="art_demo_impact", slicing_policy="twap"),
         "assignment": compile_assignment(artifact="art_demo_assignment", sor_threshold_1e9=3 * 10**12),
     }
+    rows = sum(len(tape.events) for tape in tapes)
     lines = [
-        f"10,000 parent orders (twap, 10 slices) over four venues of ten minutes, {sum(len(t.events) for t in tapes):,}",
-        "rows, one core, the whole evaluation with its record, best and median:",
+        f"10,000 parent orders (twap, 10 slices) over four venues of ten minutes, {rows:,} rows, one core,",
+        "the whole evaluation with its record, best and median:",
         "",
         "| policy | replay, s of CPU | sandbox, s of CPU |",
         "|---|---:|---:|",
