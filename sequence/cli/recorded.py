@@ -69,7 +69,7 @@ def run_and_show(
         "metrics": evaluation.model_dump(mode="json")["metrics"],
         "status": evaluation.status,
         "checks": [{"text": check.text, "ok": check.ok, "dry_run": check.dry_run} for check in gate.checks],
-        "dataset": names[0],
+        "dataset": names[0] if names else None,  # a feed that never came leaves none
         "datasets": names,
         "stage": stage,
     }
