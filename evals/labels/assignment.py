@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from evals.labels.meaning import Meaning
+from evals.labels.meaning import Meaning, with_quantiles
 
 _RULE: Final = "Assignment"
 _CHOICE: Final = "Choice"
 
-METRICS: Final[dict[str, Meaning]] = {
-    # What the choice was worth.
+_WORTH: Final[dict[str, Meaning]] = {
     "regret_bps": Meaning(
         _CHOICE, "Regret", 0, "bps", "What the better route of each order would have saved; of the notional at arrival"
     ),
@@ -20,6 +19,8 @@ METRICS: Final[dict[str, Meaning]] = {
     "savings_vs_sor_bps": Meaning(
         _CHOICE, "Saved against always-SOR", 0, "bps", "Cost of sending all to SOR, less the cost as assigned"
     ),
+}
+_OTHERS: Final[dict[str, Meaning]] = {
     "cost_bps": Meaning(
         _CHOICE, "Cost", 0, "bps", "Shortfall, and what completing the rests would have taken, as assigned"
     ),
@@ -55,4 +56,6 @@ METRICS: Final[dict[str, Meaning]] = {
         _RULE, "SOR: home not live", 0, "orders", "Between the thresholds, no live book of the home venue"
     ),
 }
+
+METRICS: Final[dict[str, Meaning]] = with_quantiles(_WORTH) | _OTHERS
 """In the order in which a report shows them."""

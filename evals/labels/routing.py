@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from evals.labels.meaning import Meaning
+from evals.labels.meaning import Meaning, with_quantiles
 
 _MEANS: Final[dict[str, Meaning]] = {
     "implementation_shortfall_bps": Meaning(
@@ -43,17 +43,5 @@ _COUNTS: Final[dict[str, Meaning]] = {
 }
 
 
-def _with_quantiles(means: dict[str, Meaning]) -> dict[str, Meaning]:
-    found: dict[str, Meaning] = {}
-    for name, of in means.items():
-        found[name] = of
-        for percent in (50, 75, 95, 99):
-            text = f"{percent} % of the notional cost at most this"
-            if name.startswith("savings"):
-                text = f"{percent} % of the notional saved at most this"
-            found[f"{name}_p{percent}"] = Meaning(of.group, f"{of.label}, p{percent}", of.scale, of.unit, text)
-    return found
-
-
-METRICS: Final[dict[str, Meaning]] = _with_quantiles(_MEANS) | _COUNTS
+METRICS: Final[dict[str, Meaning]] = with_quantiles(_MEANS) | _COUNTS
 """In the order in which a report shows them."""
