@@ -17,7 +17,7 @@ class Meaning(NamedTuple):
 
 
 def with_quantiles(means: Mapping[str, Meaning]) -> dict[str, Meaning]:
-    """Return metrics that are means over orders, each followed by its quantiles ``_p50``, ``_p75``, ``_p95``, ``_p99``."""
+    """Return means over orders, each followed by its quantiles ``_p50``, ``_p75``, ``_p95`` and ``_p99``."""
     found: dict[str, Meaning] = {}
     for name, of in means.items():
         found[name] = of
