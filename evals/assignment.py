@@ -9,18 +9,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
-from bundles.canonical import read_document, short_id
-from bundles.errors import InvalidInputError
+from bundles.canonical import short_id
 from bundles.evidence import EngineFingerprint, Evaluation, EvaluationInputs
 from evals.assigning.policy import Policy, check_venues, check_window
 from evals.engine.fingerprint import sources_digest
 from evals.evaluation import Engine, Findings, record
 from evals.market.datasets import open_dataset
-from evals.parents.parquet import content_of, read_parents
-from evals.routing.settings import FaultPlan, RoutingSettings
-from evals.statistics.looks import LOOK, look_of
+from evals.routing.given import Given, PolicyKind, look_in
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,11 +27,10 @@ if TYPE_CHECKING:
     from bundles.runners import Runner
     from evals.assigning.execution import Assigned
     from evals.parents.orders import ParentOrders
+    from evals.routing.settings import FaultPlan, RoutingSettings
 
 ENGINE_NAME: Final = "kernel-assignment"
 ENGINE_VERSION: Final = "1"
-
-Kind = Literal["replay", "sandbox"]
 
 
 def engine_fingerprint() -> EngineFingerprint:
@@ -66,7 +62,7 @@ def engine_fingerprint() -> EngineFingerprint:
 def evaluate_assignment(
     catalog: Catalog,
     *,
-    kind: Kind,
+    kind: PolicyKind,
     bundle: str,
     dataset: str | Sequence[str],
     parents: bytes | Path,
@@ -96,31 +92,12 @@ def evaluate_assignment(
     policy = Policy.of(catalog, bundle)
     datasets = [catalog.dataset(name) for name in ([dataset] if isinstance(dataset, str) else dataset)]
     check_venues(policy, datasets)
-    content, name = (
-        (parents, "The parent orders") if isinstance(parents, bytes) else (content_of(parents), str(parents))
-    )
-    orders = read_parents(content, symbol=datasets[0].symbol, name=name)
-    check_window(orders, datasets)
-    if kind == "replay" and faults is not None:
-        raise InvalidInputError("A replay injects no faults. Leave the fault plan out, or evaluate in the sandbox.")
-    settings = settings or RoutingSettings()
+    given = Given.by_person(kind, parents, symbol=datasets[0].symbol, settings=settings, faults=faults)
+    check_window(given.orders, datasets)
     tapes = [open_dataset(data_root, each) for each in datasets]
     for slicing in (policy.model.slicing_policy, policy.model.edge_slicing):
-        check_execution(orders, tapes, model=policy.routing, slicing=slicing, settings=settings)
-    plan = {} if kind == "replay" else {"faults": (faults or FaultPlan()).as_json()}
-    inputs = EvaluationInputs(
-        kind=kind,
-        bundle=policy.bundle.digest(),
-        datasets=tuple(each.digest() for each in datasets),
-        settings={
-            "parents": catalog.put_blob(content).digest,
-            "routing": settings.as_json(),
-            **plan,
-        },
-        seed=seed,
-        engine=engine_fingerprint(),
-    )
-    inputs = look_of(catalog, inputs)
+        check_execution(given.orders, tapes, model=policy.routing, slicing=slicing, settings=given.settings)
+    inputs = given.as_inputs(catalog, policy.bundle.digest(), datasets, seed, engine_fingerprint())
     return record(catalog, inputs, data_root=data_root, runner=runner, now_ns=now_ns, force=force, progress=progress)
 
 
@@ -133,7 +110,7 @@ def _execute(
     parents, done = _executed(catalog, inputs, data_root, progress)
     summaries = [catalog.dataset(short_id("data", each)).validation for each in inputs.datasets]
     tape_figures = validation_metrics(*summaries)
-    found = figures(parents, done.rows, done.edge, done.sor, seed=inputs.seed, look=_look(inputs))
+    found = figures(parents, done.rows, done.edge, done.sor, seed=inputs.seed, look=look_in(inputs))
     return Findings(
         status="completed",
         result_digest=_result_digest(inputs, done),
@@ -155,27 +132,13 @@ def _executed(
 
     policy = Policy.of(catalog, short_id("bun", inputs.bundle))
     datasets = [catalog.dataset(short_id("data", each)) for each in inputs.datasets]
-    settings, faults = _settings(inputs)
-    parents = read_parents(catalog.blob(str(inputs.settings["parents"])), symbol=datasets[0].symbol)
+    given = Given.in_inputs(catalog, inputs, datasets[0].symbol)
+    parents = given.orders
     if progress is not None:
         progress(f"Assigning {len(parents):,} parent orders over {', '.join(each.venue for each in datasets)}")
     tapes = [open_dataset(data_root, each) for each in datasets]
-    return parents, assign_and_execute(policy, parents, tapes, settings=settings, faults=faults, seed=inputs.seed)
-
-
-def _settings(inputs: EvaluationInputs) -> tuple[RoutingSettings, FaultPlan | None]:
-    routing, faults = inputs.settings.get("routing"), inputs.settings.get("faults")
-    settings = read_document(RoutingSettings, routing if isinstance(routing, dict) else {}, "The routing settings")
-    if inputs.kind == "replay":
-        return settings, None
-    return settings, read_document(FaultPlan, faults if isinstance(faults, dict) else {}, "The fault plan")
-
-
-def _look(inputs: EvaluationInputs) -> int:
-    look = inputs.settings.get(LOOK, 1)
-    if not isinstance(look, int):
-        raise InvalidInputError(f"The setting {LOOK!r} is {look!r}, not the number of a look. Evaluate it anew.")
-    return look
+    done = assign_and_execute(policy, parents, tapes, settings=given.settings, faults=given.faults, seed=inputs.seed)
+    return parents, done
 
 
 def _result_digest(inputs: EvaluationInputs, done: Assigned) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 from bundles.assignment import AssignmentModel
 from bundles.errors import InvalidInputError
 from bundles.manifests import AssignmentBundle, Bundle, SorBundle
 from bundles.routing import read_model
+from evals.routing.given import PolicyKind
 
 if TYPE_CHECKING:
     from bundles.catalog import Catalog
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from bundles.runners import Runner
     from evals.evaluation import Progress
     from evals.routing.settings import FaultPlan, RoutingSettings
-
-PolicyKind: TypeAlias = Literal["replay", "sandbox"]
-"""On the books as received, or against the adverse simulator."""
 
 
 def evaluate_policy(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from prefect import flow
 
-from evals.policies import PolicyKind
+from evals.routing.given import PolicyKind
 from evals.routing.settings import FaultPlan, RoutingSettings
 from flows.forms import titled
 from flows.judging import Judged, judged

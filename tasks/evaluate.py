@@ -19,8 +19,9 @@ from bundles.runners import Runner
 from evals.engine.settings import ReplaySettings
 from evals.evaluation import attest_evaluation
 from evals.live_review import evaluate_live_review
-from evals.policies import PolicyKind, evaluate_policy
+from evals.policies import evaluate_policy
 from evals.replay import evaluate_replay
+from evals.routing.given import PolicyKind
 from evals.routing.settings import FaultPlan, RoutingSettings
 from evals.shadow import evaluate_shadow
 from evals.shadowing.settings import ShadowSettings

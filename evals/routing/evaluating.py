@@ -10,16 +10,16 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
-from bundles.canonical import read_document, short_id
+from bundles.canonical import short_id
 from bundles.errors import InvalidInputError
 from bundles.evidence import Coverage, EngineFingerprint, Evaluation, EvaluationInputs
 from bundles.manifests import SorBundle
 from bundles.routing import ImpactModel, RoutingModel, read_model
 from evals.engine.fingerprint import sources_digest
 from evals.evaluation import Engine, Findings, record
-from evals.routing.settings import FaultPlan, RoutingSettings
+from evals.routing.given import Given, PolicyKind, look_in
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,11 +28,10 @@ if TYPE_CHECKING:
     from bundles.runners import Runner
     from evals.parents.orders import ParentOrders
     from evals.routing.execution import RoutingRun
+    from evals.routing.settings import FaultPlan, RoutingSettings
 
 ENGINE_NAME: Final = "kernel-routing"
 ENGINE_VERSION: Final = "1"
-
-Kind = Literal["replay", "sandbox"]
 
 
 def engine_fingerprint() -> EngineFingerprint:
@@ -90,7 +89,7 @@ class Policy:
 def evaluate_routing(
     catalog: Catalog,
     *,
-    kind: Kind,
+    kind: PolicyKind,
     bundle: str,
     dataset: str | Sequence[str],
     parents: bytes | Path,
@@ -115,29 +114,12 @@ def evaluate_routing(
         NotFoundError, IntegrityError: as `evaluation.record`.
 
     """
-    from evals.parents.parquet import content_of, read_parents  # noqa: PLC0415 -- pyarrow and Numba load when wanted
-    from evals.statistics.looks import look_of  # noqa: PLC0415
-
     policy = Policy.of(catalog, bundle)
-    if kind == "replay" and faults is not None:
-        raise InvalidInputError("A replay injects no faults. Leave the fault plan out, or evaluate in the sandbox.")
-    settings = settings or RoutingSettings()
     datasets = [catalog.dataset(name) for name in ([dataset] if isinstance(dataset, str) else dataset)]
-    content, name = (
-        (parents, "The parent orders") if isinstance(parents, bytes) else (content_of(parents), str(parents))
-    )
-    orders = read_parents(content, symbol=datasets[0].symbol if datasets else None, name=name)
-    _check(policy, orders, [_opened(catalog, data_root, each.digest()) for each in datasets], settings)
-    plan = {} if kind == "replay" else {"faults": (faults or FaultPlan()).as_json()}
-    inputs = EvaluationInputs(
-        kind=kind,
-        bundle=policy.bundle.digest(),
-        datasets=tuple(each.digest() for each in datasets),
-        settings={"parents": catalog.put_blob(content).digest, "routing": settings.as_json(), **plan},
-        seed=seed,
-        engine=engine_fingerprint(),
-    )
-    inputs = look_of(catalog, inputs)
+    symbol = datasets[0].symbol if datasets else None
+    given = Given.by_person(kind, parents, symbol=symbol, settings=settings, faults=faults)
+    _check(policy, given, [_opened(catalog, data_root, each.digest()) for each in datasets])
+    inputs = given.as_inputs(catalog, policy.bundle.digest(), datasets, seed, engine_fingerprint())
     return record(catalog, inputs, data_root=data_root, runner=runner, now_ns=now_ns, force=force, progress=progress)
 
 
@@ -147,11 +129,12 @@ def _opened(catalog: Catalog, data_root: Path, digest: str) -> Any:
     return open_dataset(data_root, catalog.dataset(short_id("data", digest)))
 
 
-def _check(policy: Policy, orders: ParentOrders, tapes: Sequence[Any], settings: RoutingSettings) -> None:
+def _check(policy: Policy, given: Given, tapes: Sequence[Any]) -> None:
     """Refuse what cannot be executed; see `evals.routing.execution.check_execution`."""
-    from evals.routing.execution import check_execution  # noqa: PLC0415
+    from evals.routing.execution import check_execution  # noqa: PLC0415 -- Numba loads only when something is run
 
-    check_execution(orders, tapes, model=policy.routing, slicing=policy.bundle.slicing_policy, settings=settings)
+    slicing = policy.bundle.slicing_policy
+    check_execution(given.orders, tapes, model=policy.routing, slicing=slicing, settings=given.settings)
 
 
 def _execute(
@@ -161,57 +144,48 @@ def _execute(
     from evals.routing.figures import figures  # noqa: PLC0415
 
     datasets = [catalog.dataset(short_id("data", each)) for each in inputs.datasets]
-    orders, settings, run = _executed(catalog, inputs, data_root, progress)
+    given, run = _executed(catalog, inputs, data_root, progress)
+    orders = given.orders
     tape_figures = validation_metrics(*(each.validation for each in datasets))
     found = run.covered
-    look = inputs.settings.get("look", 1)
-    if not isinstance(look, int):
-        raise InvalidInputError(f"The setting 'look' is {look!r}, not the number of a look. Evaluate it anew.")
     return Findings(
         status="completed",
         result_digest=_result_digest(inputs, run),
         coverage=Coverage(first_ns=found.first_ns, last_ns=found.last_ns, events=found.events, packets=found.packets),
-        metrics=figures(run, orders, settings, seed=inputs.seed, look=look) | tape_figures,
+        metrics=figures(run, orders, given.settings, seed=inputs.seed, look=look_in(inputs)) | tape_figures,
         outputs={"parents": parents_as_parquet(run, orders), "children": _as_parquet(_columns(run.children))},
         validation={name.removeprefix("tape_"): int(figure or 0) for name, figure in tape_figures.items()},
     )
 
 
 def _result(catalog: Catalog, inputs: EvaluationInputs, data_root: Path) -> str:
-    return _result_digest(inputs, _executed(catalog, inputs, data_root, None)[2])
+    return _result_digest(inputs, _executed(catalog, inputs, data_root, None)[1])
 
 
 def _executed(
     catalog: Catalog, inputs: EvaluationInputs, data_root: Path, progress: Callable[[str], None] | None
-) -> tuple[ParentOrders, RoutingSettings, RoutingRun]:
-    from evals.parents.parquet import read_parents  # noqa: PLC0415
+) -> tuple[Given, RoutingRun]:
     from evals.routing.execution import execute_parents  # noqa: PLC0415
 
     policy = Policy.of(catalog, short_id("bun", inputs.bundle))
     tapes = [_opened(catalog, data_root, each) for each in inputs.datasets]
-    routing, faults = inputs.settings.get("routing"), inputs.settings.get("faults")
-    settings = read_document(RoutingSettings, routing if isinstance(routing, dict) else {}, "The routing settings")
-    plan = None
-    if inputs.kind == "sandbox":
-        plan = read_document(FaultPlan, faults if isinstance(faults, dict) else {}, "The fault plan")
-    symbol = tapes[0].info.instrument.symbol
-    orders = read_parents(catalog.blob(str(inputs.settings["parents"])), symbol=symbol)
+    given = Given.in_inputs(catalog, inputs, tapes[0].info.instrument.symbol)
     if progress is not None:
         venues = ", ".join(tape.info.instrument.venue for tape in tapes)
-        progress(f"Routing {len(orders):,} parent orders over {venues}")
+        progress(f"Routing {len(given.orders):,} parent orders over {venues}")
     run = execute_parents(
-        orders,
+        given.orders,
         tapes,
         model=policy.routing,
         impact=policy.impact,
         slicing=policy.bundle.slicing_policy,
-        settings=settings,
+        settings=given.settings,
         seed=inputs.seed,
-        faults=plan,
+        faults=given.faults,
         single_venues=True,
         progress=progress,
     )
-    return orders, settings, run
+    return given, run
 
 
 def _result_digest(inputs: EvaluationInputs, run: RoutingRun) -> str:

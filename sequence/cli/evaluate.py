@@ -17,7 +17,7 @@ from sequence.cli.session import Command, Session, pass_session
 if TYPE_CHECKING:
     from bundles.canonical import Document
     from bundles.evidence import Evaluation
-    from evals.policies import PolicyKind
+    from evals.routing.given import PolicyKind
 
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER: Final = click.Path(exists=True, file_okay=False, path_type=Path)
