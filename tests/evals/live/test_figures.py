@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evals.report import report_of
 
 from evals.engine.layout import FILL_LOG
 from evals.labels import meaning_of
@@ -16,6 +15,7 @@ from evals.recordings.gaps import gaps_of
 from evals.recordings.matching import match_fills
 from evals.recordings.reading import read_folder
 from evals.recordings.schema import EVENT_KINDS, SCHEMAS
+from evals.reports.page import report_of
 from tests.evals.live.conftest import Deployed, Streams, write
 from tests.evals.live.test_live_review import reviewed
 
