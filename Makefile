@@ -14,7 +14,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.run $(VENV)/.rust $(VENV)/.ssh  ## Take a Rust algo from source to the replay stage on real market data
+demo: $(VENV)/.run $(VENV)/.rust $(VENV)/.ssh  ## Take an algo to shadow, two policies to sandbox; see a reckless algo refused
 	@$(BIN)/python -m sequence.demo
 
 test: $(VENV)/.dev $(VENV)/.rust $(PEER)/.made lint  ## Lint, type-check and test (no long sweeps)
