@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
+from sequence.cli.layout import wrapped
+
 if TYPE_CHECKING:
     from bundles.evidence import Evaluation
     from bundles.gates import GateResult
@@ -71,9 +73,8 @@ def lines_of(evaluation: Evaluation, gate: GateResult) -> list[str]:
         f"Result digest: {evaluation.result_digest}",
         f"Verdict: {gate.verdict}",
     ]
-    return lines + [
-        f"  {MARKS[check.ok]}: {check.text}" + (" (dry run)" if check.dry_run else "") for check in gate.checks
-    ]
+    told = (f"  {MARKS[check.ok]}: {check.text}" + (" (dry run)" if check.dry_run else "") for check in gate.checks)
+    return lines + [line for each in told for line in wrapped(each)]
 
 
 def headline(metrics: Metrics) -> list[str]:
