@@ -37,9 +37,9 @@ def judged(evaluate: Callable[[], Evaluation], *, store: str) -> Judged:
     publish_figures(evaluation, gate, store=store)
     publish_metrics(evaluation)
     publish_markdown(
-        f"## {evaluation.eval_id}: {gate.verdict}\n\n{checklist(gate.checks)}\n\nResult `{evaluation.result_digest}`",
+        f"## {evaluation.eval_id}: {gate.verdict}\n\n{checklist(gate.checks)}\n\nResult {evaluation.result_digest}",
         key=artifact_key("gate", evaluation.eval_id),
-        description=f"Gate of {evaluation.eval_id}: {gate.verdict}",
+        description=f"{gate.verdict.capitalize()}: {evaluation.eval_id}",
     )
     unmet = tuple(check.text for check in gate.checks if check.ok is not True and not check.dry_run)
     bundle = Catalog.bundle_of(evaluation)

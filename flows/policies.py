@@ -44,8 +44,8 @@ def policy_evaluation(
         force: Run again although a record of the same inputs exists; the results must be equal.
         data: Folder of the tapes. Empty: SEQUENCE_DATA of the worker.
         store: Address of the store (file:///… or s3://bucket/prefix). Empty: SEQUENCE_STORE of the worker.
-        settings: Slices, benchmarks and the like. Empty: the defaults.
-        faults: Rejects, partial fills, stale venues and latency bursts of the sandbox. Empty: the defaults.
+        settings: Slices, benchmarks and the like. None: the defaults.
+        faults: Rejects, partial fills, stale venues and latency bursts of the sandbox. None: the defaults.
 
     """
     return judged(

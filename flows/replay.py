@@ -38,7 +38,7 @@ def replay_evaluation(
         force: Run again although a record of the same inputs exists; the results must be equal.
         data: Folder of the tapes. Empty: SEQUENCE_DATA of the worker.
         store: Address of the store (file:///… or s3://bucket/prefix). Empty: SEQUENCE_STORE of the worker.
-        settings: Latencies, queue model and the like. Empty: the defaults.
+        settings: Latencies, queue model and the like. None: the defaults.
 
     """
     return judged(

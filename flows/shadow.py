@@ -35,12 +35,12 @@ def shadow_evaluation(
     Args:
         bundle: Id of the candidate, or a unique prefix of it.
         dataset: Id of the dataset, or a unique prefix of it; a list for several symbols or venues as one timeline.
-        incumbent: Id of the bundle to beat, or `flat` for not trading. Empty: the bundle that holds the next rung.
+        incumbent: Id of the bundle to beat, or flat for not trading. Empty: the bundle that holds the next rung.
         seed: Seed of everything random in the simulation.
         force: Run again although a record of the same inputs exists; the results must be equal.
         data: Folder of the tapes. Empty: SEQUENCE_DATA of the worker.
         store: Address of the store (file:///… or s3://bucket/prefix). Empty: SEQUENCE_STORE of the worker.
-        settings: Latencies, queue model and the like. Empty: the defaults.
+        settings: Latencies, queue model and the like. None: the defaults.
 
     """
     return judged(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
+from sequence.cli.layout import wrapped
+
 if TYPE_CHECKING:
     from bundles.evidence import Evaluation
     from bundles.gates import GateResult
@@ -56,6 +58,9 @@ HEADLINE: Final = (
 )
 """What one looks at first."""
 
+WORDS: Final[Mapping[str, Mapping[float, str]]] = {"comparison": {1: "better", 0: "not told apart", -1: "worse"}}
+"""Metrics whose numbers stand for words."""
+
 Metrics = Mapping[str, int | float | None]
 
 
@@ -68,9 +73,8 @@ def lines_of(evaluation: Evaluation, gate: GateResult) -> list[str]:
         f"Result digest: {evaluation.result_digest}",
         f"Verdict: {gate.verdict}",
     ]
-    return lines + [
-        f"  {MARKS[check.ok]}: {check.text}" + (" (dry run)" if check.dry_run else "") for check in gate.checks
-    ]
+    told = (f"  {MARKS[check.ok]}: {check.text}" + (" (dry run)" if check.dry_run else "") for check in gate.checks)
+    return lines + [line for each in told for line in wrapped(each)]
 
 
 def headline(metrics: Metrics) -> list[str]:
@@ -105,8 +109,10 @@ def _table(metrics: Metrics, names: Iterable[str]) -> list[str]:
     meanings = {name: meaning_of(name) for name in names}
     width = max((len(each.label) for each in meanings.values()), default=0)
     for name, meaning in meanings.items():
+        value = metrics[name]
+        word = None if value is None else WORDS.get(name, {}).get(value)
         line = (
-            f"  {meaning.label:<{max(width, 24)}} {format_metric(metrics[name], meaning.scale):>14} {meaning.unit:<5}"
+            f"  {meaning.label:<{max(width, 24)}} {word or format_metric(value, meaning.scale):>14} {meaning.unit:<5}"
         )
         if ends := _range(metrics, name):
             line += f" {format_metric(ends[0], meaning.scale)} to {format_metric(ends[1], meaning.scale)}"

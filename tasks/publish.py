@@ -66,7 +66,7 @@ def publish_metrics(evaluation: Evaluation) -> None:
     create_table_artifact(
         rows,
         key=artifact_key("metrics", evaluation.eval_id),
-        description=f"Metrics of {evaluation.eval_id}, result {evaluation.result_digest}",
+        description=f"Every metric of {evaluation.eval_id}",
     )
 
 
@@ -76,5 +76,5 @@ def publish_figures(evaluation: Evaluation, gate: GateResult | None, *, store: s
     create_markdown_artifact(
         figures_markdown(open_catalog(store), evaluation, gate),
         key=artifact_key("figures", evaluation.eval_id),
-        description=f"Figures of {evaluation.eval_id}, result {evaluation.result_digest}",
+        description=f"Report of {evaluation.eval_id}",
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
 
-from evals.labels import meaning_of
+from evals.labels import METRICS, meaning_of
 from evals.reports.recorded import Recorded
 from evals.reports.series import has, has_columns, sample
 from evals.reports.tables import UNKNOWN, Bar, Chart, Metrics, Note, Row, Section, Table, section
@@ -59,8 +60,14 @@ def is_bound(name: str) -> bool:
 
 def bounded(metrics: Metrics) -> list[str]:
     """Return the figures that have bounds, in the order of the labels."""
-    names = [name.removesuffix("_lower95") for name in metrics if name.endswith("_lower95")]
+    names = _in_order(name.removesuffix("_lower95") for name in metrics if name.endswith("_lower95"))
     return [name for name in names if name in metrics]
+
+
+def _in_order(names: Iterable[str]) -> list[str]:
+    """Return metrics in the order of the labels; a record keeps them in that of the alphabet."""
+    places = {name: place for place, name in enumerate(METRICS)}
+    return sorted(names, key=lambda name: (places.get(name, len(places)), name))
 
 
 def statistics_section(record: Recorded) -> Section:
@@ -183,7 +190,7 @@ def difference_table(metrics: Metrics, name: str, money_name: str, of: str = "of
         rows.append(Row((f"{percent} %", UNKNOWN if ends is None else interval(*ends)), bar))
     amount = metrics.get(money_name)
     whole = "" if amount is None else f" ({money(amount)} ccy)"
-    note = f"The mark is the difference, {signed(float(value))} bps {of}{whole}; the thin line is zero."
+    note = f"The difference is {signed(float(value))} bps {of}{whole}: the mark in the bars, whose thin line is zero."
     return Table(name, ("Confidence", "Difference, bps"), tuple(rows), note)
 
 
@@ -223,7 +230,7 @@ def _ends_1e9(record: Recorded, name: str) -> tuple[float, float] | None:
 
 def side_by_side(metrics: Metrics, prefix: str, columns: tuple[str, ...]) -> Table | None:
     """Return the metrics that there are with and without a prefix."""
-    names = [name.removeprefix(prefix) for name in metrics if name.startswith(prefix)]
+    names = _in_order(name.removeprefix(prefix) for name in metrics if name.startswith(prefix))
     rows = []
     for name in names:
         if name in metrics:

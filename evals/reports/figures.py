@@ -108,7 +108,7 @@ def markdown_of(record: Recorded) -> str:
     """Return a report's figures as Markdown."""
     verdict = record.gate.verdict if record.gate else "unjudged"
     key = Table("key", ("Figure", "Value"), tuple(Row((label, value)) for value, label in key_figures(record)))
-    first = Section(f"{verdict}", (Note(why(record.gate)), key))
+    first = Section(f"{record.title}: {verdict}", (Note(why(record.gate)), key))
     return "\n\n".join(each.markdown() for each in (first, *sections_of(record)))
 
 

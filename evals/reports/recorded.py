@@ -6,6 +6,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -93,7 +94,8 @@ def recorded(catalog: Catalog, evaluation: Evaluation, gate: GateResult | None =
 def title_of(evaluation: Evaluation, markets: Sequence[tuple[str, str]]) -> str:
     """Return what was evaluated, and on which markets."""
     assets = sorted(set(markets))
-    named = ", ".join(f"{venue} {symbol}" for symbol, venue in assets[:MOST_MARKETS])
+    symbols = groupby(assets[:MOST_MARKETS], key=lambda each: each[0])
+    named = ", ".join(f"{', '.join(venue for _, venue in group)} {symbol}" for symbol, group in symbols)
     more = f" and {len(assets) - MOST_MARKETS} more" if len(assets) > MOST_MARKETS else ""
     kind = evaluation.inputs.kind.replace("-", " ").capitalize()
     return f"{kind} of {short_id('bun', evaluation.inputs.bundle)}" + (f" on {named}{more}" if named else "")

@@ -24,7 +24,8 @@ def shown(metrics: Metrics, name: str) -> str:
 def titled(name: str) -> str:
     """Return a metric's label with its unit."""
     meaning = meaning_of(name)
-    return f"{meaning.label}, {meaning.unit}" if meaning.unit else meaning.label
+    is_said = not meaning.unit or meaning.label.lower().startswith(meaning.unit)
+    return meaning.label if is_said else f"{meaning.label}, {meaning.unit}"
 
 
 def figure(value: float | None, digits: int | None = None) -> str:

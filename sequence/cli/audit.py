@@ -139,7 +139,10 @@ def export(session: Session, bundles: tuple[str, ...], promotion: str | None, fo
     _write(out, text)
     session.emit(
         {"file": str(out), "bundles": list(made.bundles), "changes": len(made.review.changes)},
-        [f"File: {out}", f"Told: {len(made.review.changes)} changes of {len(made.bundles)} bundles"],
+        [
+            f"File: {out}",
+            f"Told: {_counted(len(made.review.changes), 'change')} of {_counted(len(made.bundles), 'bundle')}",
+        ],
     )
 
 
@@ -150,3 +153,7 @@ def _write(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8", newline="")
     except OSError as error:
         raise UnreachableError(f"{path} cannot be written: {error.strerror}. Give another path.") from error
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

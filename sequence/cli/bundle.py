@@ -70,9 +70,9 @@ def compile_edge(session: Session, wasm_path: Path, artifact_id: str, strategy: 
 
 
 @bundle.command("compile-sor")
-@click.option("--routing-model", required=True, type=ARTIFACT, help="Routing model artifact reference")
-@click.option("--impact-model", required=True, type=ARTIFACT, help="Market impact model artifact reference")
-@click.option("--slicing-policy", default="vwap", show_default=True, help="Order slicing strategy")
+@click.option("--routing-model", required=True, type=ARTIFACT, help="Artifact with routing-model.json")
+@click.option("--impact-model", required=True, type=ARTIFACT, help="Artifact with impact-model.json")
+@click.option("--slicing-policy", default="vwap", show_default=True, help="vwap, twap, pov or immediate")
 @pass_session
 def compile_sor(session: Session, routing_model: str, impact_model: str, slicing_policy: str) -> None:
     """Compile a SOR policy bundle: routing model, impact model and slicing."""
@@ -84,15 +84,22 @@ def compile_sor(session: Session, routing_model: str, impact_model: str, slicing
 
 
 @bundle.command("compile-assignment")
-@click.option("--artifact", "artifact_id", required=True, type=ARTIFACT, help="Artifact ID")
-@click.option("--edge-threshold", default=1_000_000_000_000, show_default=True, help="Edge notional threshold (1e9)")
-@click.option("--sor-threshold", default=1_000_000_000_000, show_default=True, help="SOR notional threshold (1e9)")
-@click.option("--min-venues", default=2, show_default=True, help="Minimum venues required for SOR")
+@click.option("--artifact", "artifact_id", required=True, type=ARTIFACT, help="Artifact with assignment-model.json")
+@click.option(
+    "--edge-threshold",
+    default=1_000_000_000_000,
+    show_default=True,
+    help="Notional x 1e9 below which the edge gets an order",
+)
+@click.option(
+    "--sor-threshold", default=1_000_000_000_000, show_default=True, help="Notional x 1e9 from which SOR gets it"
+)
+@click.option("--min-venues", default=2, show_default=True, help="With fewer live venues the edge gets it")
 @pass_session
 def compile_assignment(
     session: Session, artifact_id: str, edge_threshold: int, sor_threshold: int, min_venues: int
 ) -> None:
-    """Compile an assignment policy bundle: edge-or-SOR routing thresholds."""
+    """Compile an assignment policy bundle: from which size on SOR gets an order, and from how many venues."""
     from bundles.compile import compile_assignment as compile_manifest
 
     manifest = compile_manifest(

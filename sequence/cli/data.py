@@ -66,13 +66,18 @@ def import_captures(
 @click.option("--seed", default=42, show_default=True, help="The same seed makes the same market")
 @click.option("--duration", "duration_s", default=600, show_default=True, help="Seconds")
 @click.option("--rate", "packets_per_s", default=100, show_default=True, help="Packets a second, on average")
-@click.option("--start", type=click.DateTime(formats=["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="First UTC day")
+@click.option(
+    "--start",
+    type=click.DateTime(formats=["%Y-%m-%d"]),
+    metavar="YYYY-MM-DD",
+    help="UTC day on which it begins  [default: 2026-01-01]",
+)
 @click.option("--venues", metavar="LIST", help="Several venues with one fair price, their names separated by commas")
 @pass_session
 def synthesize(
     session: Session, seed: int, duration_s: int, packets_per_s: int, start: datetime | None, venues: str | None
 ) -> None:
-    """Make a synthetic BTC-USD market (venue: synthetic) for trying things out."""
+    """Make a synthetic BTC-USD market for trying things out, at the venue 'synthetic' or at several that are named."""
     from bundles.canonical import read_document
     from evals.market.schema import Instrument
     from evals.market.synthetic import DEFAULT_INSTRUMENT, DEFAULT_START_NS, synthetic_tape, synthetic_venues

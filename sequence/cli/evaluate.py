@@ -28,7 +28,12 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _BUNDLE: Final = click.option("--bundle", "bundle_id", type=BUNDLE, required=True, help="The bundle to judge")
 _DATASETS: Final = click.option(
-    "--dataset", "dataset_ids", type=DATASET, multiple=True, required=True, help="Recorded market data. Again for more"
+    "--dataset",
+    "dataset_ids",
+    type=DATASET,
+    multiple=True,
+    required=True,
+    help="Recorded market data. Again for each further venue",
 )
 
 

@@ -37,7 +37,7 @@ _OPTIONS: Final = (
         show_default=True,
         metavar="MODEL",
         help="Where cancelled size stood in the queue: risk_averse (behind us), optimistic (ahead), power*, log* "
-        "(both). With --bundle every other model is run as well, for the band",
+        "(both). A replay that is recorded runs the others as well, for the band",
     ),
     click.option(
         "--latency-ms",

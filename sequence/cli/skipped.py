@@ -1,4 +1,4 @@
-"""The evaluations that a broken glass skipped: they are run as soon as it is broken."""
+"""The evaluations that a broken glass skipped: those of an algo are run as soon as it is broken."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ if TYPE_CHECKING:
 
 
 def evaluate_skipped(session: Session, bundle_id: str) -> None:
-    """Replay a bundle on the newest market data at hand; what cannot be done is told, with what to run instead."""
+    """Replay an algo on the newest market data at hand, above replay also in shadow; tell what cannot be done here."""
     owed, root = "The evaluation that was skipped is owed:", session.settings.data_root
     run = f"sequence backtest --bundle {bundle_id} --dataset ID"
     try:
         if session.catalog.bundle(bundle_id).kind != "edge":
-            session.say(f"{owed} only edge bundles are replayed here. Record one where this bundle can run.")
+            session.say(
+                f"{owed} a policy needs parent orders. Run it: "
+                f"sequence eval sandbox --bundle {bundle_id} --dataset ID --parents FILE"
+            )
             return
         dataset = _newest_dataset(session.catalog, root)
         if dataset is None:
@@ -28,8 +31,8 @@ def evaluate_skipped(session: Session, bundle_id: str) -> None:
             )
             return
         where = f"{dataset.venue} {dataset.symbol}"
-        session.say(f"Running the evaluation that was skipped, on {dataset.dataset_id} ({where})")
-        _replay(session, bundle_id, dataset)
+        session.say(f"Running what was skipped, on {dataset.dataset_id} ({where})")
+        _evaluate(session, bundle_id, dataset)
     except Exception as error:  # noqa: BLE001 -- the promotion is recorded, and this does not change what came of it
         session.say(f"{owed} {error}\nRun it: {run}")
 
@@ -44,18 +47,21 @@ def _newest_dataset(catalog: Catalog, data_root: Path) -> Dataset | None:
     return max(held, key=lambda each: (max(part.last_ns for part in each.partitions), each.dataset_id), default=None)
 
 
-def _replay(session: Session, bundle_id: str, dataset: Dataset) -> None:
+def _evaluate(session: Session, bundle_id: str, dataset: Dataset) -> None:
     from bundles.promotion import judge
     from evals.replay import evaluate_replay
+    from evals.shadow import evaluate_shadow
 
-    evaluation = evaluate_replay(
-        session.catalog,
-        bundle=bundle_id,
-        dataset=dataset.dataset_id,
-        data_root=session.settings.data_root,
-        runner=session.runner,
-        now_ns=time.time_ns(),
-        progress=session.progress,
-    )
-    verdict = judge(session.catalog, evaluation).verdict
-    session.say(f"Recorded {evaluation.eval_id}: {verdict}. See: sequence eval show {evaluation.eval_id}")
+    stage = session.catalog.ledger.state(bundle_id).stage_at(time.time_ns())
+    for evaluate in (evaluate_replay,) if stage == "replay" else (evaluate_replay, evaluate_shadow):
+        evaluation = evaluate(
+            session.catalog,
+            bundle=bundle_id,
+            dataset=dataset.dataset_id,
+            data_root=session.settings.data_root,
+            runner=session.runner,
+            now_ns=time.time_ns(),
+            progress=session.progress,
+        )
+        verdict, kind = judge(session.catalog, evaluation).verdict, evaluation.inputs.kind
+        session.say(f"Recorded {evaluation.eval_id} ({kind}): {verdict}. See: sequence eval show {evaluation.eval_id}")

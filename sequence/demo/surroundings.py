@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +46,8 @@ def fresh_folder(out: Path) -> Path:
 @contextmanager
 def temporary_prefect() -> Iterator[None]:
     """Give Prefect a home of its own for the duration of the block, and end its server afterwards."""
+    # FastAPI hides this warning of pydantic's itself, but not from the other threads while the server starts in one.
+    warnings.filterwarnings("ignore", message="The 'alias' attribute")
     before = dict(os.environ)
     with tempfile.TemporaryDirectory(prefix="sequence-demo-") as home:
         for name in _NOT_OURS:

@@ -137,16 +137,18 @@ def test_a_second_runner_completes_a_promotion_and_a_failing_run_demotes(
     assert "demoted policy replay to research because of eval_" in sequence("bundle", "history", bundle).stdout
 
 
-def test_breaking_the_glass_starts_the_replay_that_was_skipped(
+def test_breaking_the_glass_starts_what_was_skipped(
     sequence: Command, dataset: str, bundle: str, firm: Firm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     glass = sequence.promotion(
         bundle, "--break-glass", "--notes", "fire", "--key", firm.key("otto"), stage="live", approver="otto@firm"
     )
     broken = sequence(*glass)
-    (recorded,) = sequence.json("eval", "list", "--bundle", bundle)
-    assert f"Running the evaluation that was skipped, on {dataset}" in broken.stderr
-    assert f"Recorded {recorded['eval_id']}: inconclusive" in broken.stderr
+    recorded = sequence.json("eval", "list", "--bundle", bundle)
+    assert [each["kind"] for each in recorded] == ["replay", "shadow"]
+    assert f"Running what was skipped, on {dataset}" in broken.stderr
+    for each in recorded:
+        assert f"Recorded {each['eval_id']} ({each['kind']}): {each['verdict']}" in broken.stderr
     assert "Decision: promoted" in broken.stdout
     higher = sequence.promotion(
         bundle, "--break-glass", "--notes", "fire", "--key", firm.key("otto"), stage="scaled", approver="otto@firm"

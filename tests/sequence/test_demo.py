@@ -1,4 +1,4 @@
-"""The demo from outside: two algos through the Prefect flows, one promoted, one refused, nothing left running."""
+"""The demo from outside: four bundles through the Prefect flows, one refused, nothing left running."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from bundles.catalog import Catalog
 from bundles.governance import in_force
 from bundles.store import open_store
 from bundles.toolchain import ToolchainMissingError, find_toolchain
-from sequence.demo import APPROVER, RUNNER
+from sequence.demo.people import APPROVER, RUNNER
 
 
-def test_one_algo_reaches_replay_and_the_reckless_one_is_refused(tmp_path: Path) -> None:
+def test_an_algo_and_two_policies_climb_two_rungs_and_the_reckless_algo_is_refused(tmp_path: Path) -> None:
     try:
         find_toolchain()
     except ToolchainMissingError:
@@ -35,22 +35,26 @@ def test_one_algo_reaches_replay_and_the_reckless_one_is_refused(tmp_path: Path)
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "SYNTHETIC market" in done.stdout
-    table = re.findall(r"^(my-mm|reckless) +(bun_[0-9a-f]{16}) +(\w+) +(\w+)$", done.stdout, re.MULTILINE)
-    assert [(algo, verdict, stage) for algo, _bundle, verdict, stage in table] == [
-        ("my-mm", "pass", "replay"),
+    table = re.findall(r"^([\w-]+) +(bun_[0-9a-f]{16}) +(\w+) +(\w+)$", done.stdout, re.MULTILINE)
+    assert [(name, verdict, stage) for name, _bundle, verdict, stage in table] == [
+        ("my-mm", "pass", "shadow"),
         ("reckless", "fail", "research"),
+        ("routing", "pass", "sandbox"),
+        ("assignment", "pass", "sandbox"),
     ]
     reasons = done.stdout.split("Why reckless is refused:")[1]
     assert "risk_breaches" in reasons
-    assert max(len(line) for line in done.stdout.split("ALGO")[1].split("Report:")[0].splitlines()) <= 80
-    for algo, bundle, _verdict, _stage in table:
-        report = (tmp_path / "demo-out" / f"{algo}.html").read_text(encoding="utf-8")
-        assert bundle in report
+    assert max(len(line) for line in done.stdout.split("NAME")[1].split("Report:")[0].splitlines()) <= 80
+    kinds = {"shadow": ("replay", "shadow"), "sandbox": ("replay", "sandbox"), "research": ("replay",)}
     catalog = Catalog(open_store(f"file://{tmp_path}/demo-out/store"))
-    state = catalog.ledger.state(table[0][1])
-    assert [(each.runner, bool(each.signature)) for each in state.evaluated] == [(RUNNER, True)]
-    (promoted,) = state.promotions
-    assert [(each.approver, each.kind) for each in promoted.request.approvals] == [(APPROVER, "signed")]
+    for name, bundle, _verdict, stage in table:
+        for kind in kinds[stage]:
+            assert bundle in (tmp_path / "demo-out" / f"{name}-{kind}.html").read_text(encoding="utf-8")
+        state = catalog.ledger.state(bundle)
+        assert [(each.runner, bool(each.signature)) for each in state.evaluated] == [(RUNNER, True)] * len(kinds[stage])
+        assert [(each.approver, each.kind) for promoted in state.promotions for each in promoted.request.approvals] == [
+            (APPROVER, "signed")
+        ] * (0 if stage == "research" else 2)
     assert in_force(catalog).is_governed
     verify = [sys.executable, "-m", "sequence", "audit", "verify", "--store", f"file://{tmp_path}/demo-out/store"]
     assert subprocess.run(verify, check=False).returncode == 0
