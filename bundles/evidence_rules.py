@@ -58,7 +58,7 @@ def evidence_problems(
             )
             continue
         usable = True
-        wrong_look = look_problem(record.inputs, state)
+        wrong_look = look_problem(record.inputs, state) or _unsaid_look(record.inputs, rule)
         if wrong_look:
             yield wrong_look
         yield from _verdict_problems(name, gates[name])
@@ -91,7 +91,10 @@ def _verdict_problems(name: str, gate: GateResult) -> Iterator[str]:
             "evaluate the new bundle"
         )
     elif gate.verdict == "inconclusive":
-        yield f"evaluation {name} is inconclusive: {'; '.join(filter(None, (failed, unknown)))}; evaluate on more data"
+        yield (
+            f"evaluation {name} is inconclusive: {'; '.join(filter(None, (failed, unknown)))}; "
+            "evaluate on more data, under the settings that the stage asks for"
+        )
 
 
 def look_problem(inputs: EvaluationInputs, state: BundleState) -> str:
@@ -99,7 +102,7 @@ def look_problem(inputs: EvaluationInputs, state: BundleState) -> str:
 
     Each further evaluation of a kind is one more chance of a lucky window, so its bounds must be wider. An evaluation
     whose inputs name a ``look`` must not name an earlier one than its place in the ledger; one that names none makes no
-    such claim. Running the same inputs again is no further look.
+    such claim, and is no evidence where a stage judges bounds. Running the same inputs again is no further look.
     """
     if "look" not in inputs.settings:
         return ""
@@ -113,6 +116,17 @@ def look_problem(inputs: EvaluationInputs, state: BundleState) -> str:
         f"evaluation {inputs.eval_id} calls itself look {look} at bundle {state.bundle}, but by the {inputs.kind} "
         f"evaluations in the ledger it is look {place}, so its bounds are too narrow; run the {inputs.kind} evaluation "
         "again, which counts anew, and name that one"
+    )
+
+
+def _unsaid_look(inputs: EvaluationInputs, rule: StageRule) -> str:
+    """Say why an evaluation that does not tell which look it is has no bounds that a stage could judge; else empty."""
+    judged = ", ".join(each.judged for each in rule.rules if each.bound and not each.dry_run)
+    if not judged or "look" in inputs.settings:
+        return ""
+    return (
+        f"evaluation {inputs.eval_id} does not say which look at its bundle it is, so nobody knows how wide its bounds "
+        f"must be ({judged}); run the {inputs.kind} evaluation again, which counts anew, and name that one"
     )
 
 

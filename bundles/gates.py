@@ -6,6 +6,7 @@ Pure: a stored verdict is never trusted, it is derived again.
 * A bundle that broke during its run fails, whatever else is known.
 * A rule that does not hold fails, also when other figures are missing.
 * Too little data, or a missing figure that a rule needs, is inconclusive.
+* So is an evaluation under settings that are easier than the stage asks for: that it passed says too little.
 * So is a rule on a confidence bound while the value that it asks for lies within the interval: the data neither show
   that it holds nor that it does not.
 * Dry-run rules are shown and decide nothing.
@@ -14,15 +15,17 @@ Pure: a stored verdict is never trusted, it is derived again.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from bundles.evidence import Evaluation, Metrics
-from bundles.policy import Rule, StageRule
+from bundles.policy import Rule, SettingRule, StageRule
 
 Verdict: TypeAlias = Literal["pass", "fail", "inconclusive"]
 
+_INTEGER: Final = re.compile(r"-?[0-9]{1,19}")
 _HOLDS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "==": operator.eq,
     "!=": operator.ne,
@@ -53,7 +56,7 @@ class GateResult:
 def evaluate_gate(rule: StageRule, evaluation: Evaluation) -> GateResult:
     """Judge one evaluation by the rules of a stage."""
     status = _status_check(evaluation)
-    coverage = _coverage_checks(rule, evaluation)
+    enough = (*_coverage_checks(rule, evaluation), *_setting_checks(rule, evaluation))
     rules = tuple(_rule_check(each, evaluation.metrics) for each in rule.rules)
     deciding = [check.ok for check in rules if not check.dry_run]
     verdict: Verdict
@@ -61,11 +64,11 @@ def evaluate_gate(rule: StageRule, evaluation: Evaluation) -> GateResult:
         verdict = "inconclusive"
     elif status.ok is False or False in deciding:
         verdict = "fail"
-    elif None in deciding or not all(check.ok for check in coverage):
+    elif None in deciding or not all(check.ok for check in enough):
         verdict = "inconclusive"
     else:
         verdict = "pass"
-    return GateResult(verdict, (status, *coverage, *rules))
+    return GateResult(verdict, (status, *enough, *rules))
 
 
 def _status_check(evaluation: Evaluation) -> Check:
@@ -83,6 +86,40 @@ def _coverage_checks(rule: StageRule, evaluation: Evaluation) -> tuple[Check, ..
         ),
         Check(f"events {seen.events} >= {wanted.min_events}", seen.events >= wanted.min_events),
     )
+
+
+def _setting_checks(rule: StageRule, evaluation: Evaluation) -> tuple[Check, ...]:
+    return tuple(check for each in rule.settings for check in _checks_of_setting(each, evaluation.inputs.settings))
+
+
+def _checks_of_setting(rule: SettingRule, settings: Mapping[str, Any]) -> Iterator[Check]:
+    wanted = f"{rule.op} {rule.value if isinstance(rule.value, str) else _figure(rule.value)}"
+    path = rule.setting.split(".")
+    at: Any = settings
+    for part in path[:-1] if path[-1] == "*" else path:
+        at = at.get(part) if isinstance(at, Mapping) else None
+    if path[-1] != "*":
+        found = {rule.setting: at}
+    elif isinstance(at, Mapping):
+        found = {f"{rule.setting.removesuffix('*')}{name}": value for name, value in at.items()}
+    else:
+        found = {rule.setting: None}
+    for name, said in found.items():
+        value = _as_told(said, rule.value)
+        if value is None:
+            shown = "is missing" if said is None else f"is {said!r}"
+            yield Check(f"setting {name} {shown}, {wanted} is asked for", ok=False)
+        else:
+            yield Check(f"setting {name} {said} {wanted}", _HOLDS[rule.op](value, rule.value))
+
+
+def _as_told(said: Any, wanted: float | str) -> float | str | None:
+    """Return a setting in the form of the value that it is compared with; None if it has no such form."""
+    if isinstance(wanted, str):
+        return said if isinstance(said, str) else None
+    if isinstance(said, str):  # 64-bit integers are written as text
+        return int(said) if _INTEGER.fullmatch(said) else None
+    return said if isinstance(said, int | float) else None
 
 
 def _rule_check(rule: Rule, metrics: Metrics) -> Check:

@@ -52,6 +52,24 @@ class Rule(Part):
         return f"{self.metric}_{'upper' if end == 'lower' else 'lower'}{percent}"
 
 
+class SettingRule(Part):
+    """A setting under which an evaluation must have been made, so that nobody makes a test easier than the stage asks.
+
+    ``setting`` is a path into the evaluation's settings, such as ``faults.reject_ppm``; a last ``*`` stands for
+    everything there. Switches count as 1 and 0.
+    """
+
+    setting: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*(\.\*)?$", max_length=128)]
+    op: Operator
+    value: Number | Name
+
+    @model_validator(mode="after")
+    def _names_have_no_order(self) -> SettingRule:
+        if isinstance(self.value, str) and self.op not in {"==", "!="}:
+            raise ValueError(f"op {self.op} compares numbers; {self.value} can only be == or !=")
+        return self
+
+
 class CoverageRule(Part):
     """How much data an evaluation must have seen; with less, its verdict is inconclusive."""
 
@@ -105,6 +123,8 @@ class StageRule(Part):
     coverage: CoverageRule
     max_age_days: Annotated[int, Field(strict=True, ge=1, le=3650)]
     rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
+    settings: tuple[SettingRule, ...] = ()
+    """Settings that make the evaluation hard enough; under easier ones its verdict is inconclusive."""
     approvals: ApprovalRule
     later_window: Flag = False
     runners: RunnerRule = RunnerRule()

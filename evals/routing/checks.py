@@ -16,6 +16,8 @@ from evals.routing.split import NUMBERS
 
 _LARGEST_FEE_PPM = 100_000
 _NAMED = 5
+_LARGEST_1E9 = 2**61
+"""Money beyond this (2.3 thousand million) leaves no room in 64 bits for what fills add: fees, and impact."""
 
 
 def check_instruments(instruments: Sequence[Instrument], symbol: str) -> None:
@@ -82,6 +84,19 @@ def check_only(only: Sequence[str], venues: Sequence[str]) -> None:
             raise InvalidInputError(f"Only {venue} may be used, of which there is no tape ({', '.join(venues)}).")
     if not only:
         raise InvalidInputError("No venue may be used. Name at least one, or leave the choice to the model.")
+
+
+def check_sizes(parents: ParentOrders, highest_1e9: int) -> None:
+    """Refuse parents that could be worth more than can be counted, at the highest price of the tapes."""
+    most_1e8 = _LARGEST_1E9 * 10**8 // max(highest_1e9, 1)
+    which = np.flatnonzero(parents.rows["qty_1e8"] > min(most_1e8, 2**63 - 1))
+    if len(which):
+        at = int(which[0])
+        raise InvalidInputError(
+            f"Parent order {parents.ids[at]} asks for {int(parents.rows['qty_1e8'][at]) / 1e8:,.8g}; at the tapes' "
+            f"highest price, {highest_1e9 / 1e9:,.9g}, money is counted up to a quantity of {most_1e8 / 1e8:,.8g}. "
+            "Correct its quantity (x 10^8), or split it."
+        )
 
 
 def check_times(parents: ParentOrders, first_ns: int, last_ns: int) -> None:

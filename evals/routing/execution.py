@@ -14,7 +14,7 @@ from bundles.routing import ImpactModel, RoutingModel
 from evals.market.schema import Instrument
 from evals.market.source import TapeSource
 from evals.parents.orders import ParentOrders
-from evals.routing.checks import check_instruments, check_model, check_only, check_times
+from evals.routing.checks import check_instruments, check_model, check_only, check_sizes, check_times
 from evals.routing.feeding import Feeding
 from evals.routing.kernels.books import no_books, with_room
 from evals.routing.kernels.loop import DONE, WANTS_ROOM, advance, start
@@ -150,6 +150,7 @@ def check_execution(
         check_only(only, names)
     found = survey(tapes, settings.curve_bin_s)
     check_times(parents, found.first_ns, found.last_ns)
+    check_sizes(parents, found.highest_1e9)
     if slicing == "vwap":
         check_earlier_days(parents, found)
     return found
@@ -217,7 +218,8 @@ def _rules_of(
     return Rules(
         seed=seed,
         sandbox=int(faults is not None),
-        max_book_age_ns=model.max_book_age_ns,
+        # Nobody fills from a book that is no longer part of the market, whatever age a model trusts.
+        max_book_age_ns=min(model.max_book_age_ns, settings.market_age_ns),
         market_age_ns=settings.market_age_ns,
         prior_orders=model.prior_orders or 0,
         almgren_chriss=int(impact.form == "almgren-chriss"),

@@ -25,6 +25,8 @@ class Survey:
     events: int
     packets: int
     bin_ns: int
+    highest_1e9: int
+    """The highest price of any row."""
     volumes_1e8: dict[int, NDArray[np.int64]] = field(repr=False)
     """By UTC day since 1970, every day that has a row: size traded in each bin."""
 
@@ -38,10 +40,11 @@ def survey(tapes: Sequence[TapeSource], bin_s: int) -> Survey:
     """Read the tapes once and return what they cover."""
     bin_ns = bin_s * SECOND_NS
     volumes: dict[int, NDArray[np.int64]] = {}
-    first_ns, last_ns, events, packets = 2**63 - 1, -(2**63), 0, 0
+    first_ns, last_ns, events, packets, highest_1e9 = 2**63 - 1, -(2**63), 0, 0, 0
     for tape in tapes:
         for chunk in tape.chunks():
             first_ns, last_ns = min(first_ns, int(chunk.receive_ns[0])), max(last_ns, int(chunk.receive_ns[-1]))
+            highest_1e9 = max(highest_1e9, int(chunk.px_1e9.max()))
             events += len(chunk)
             packets += int(np.count_nonzero(chunk.flags & LAST_OF_PACKET))
             for day in np.unique(chunk.receive_ns // DAY_NS):
@@ -51,4 +54,4 @@ def survey(tapes: Sequence[TapeSource], bin_s: int) -> Survey:
             for each in np.unique(where):
                 day, place = divmod(int(each), DAY_NS // bin_ns)
                 volumes[day][place] += sizes[where == each].sum()
-    return Survey(first_ns, last_ns, events, packets, bin_ns, volumes)
+    return Survey(first_ns, last_ns, events, packets, bin_ns, highest_1e9, volumes)

@@ -275,6 +275,8 @@ def _stage_lines(target: str, stage: str, below: str, rule: StageRule) -> Iterat
     yield f"  approvals: {_approvals(rule.approvals)}, within {rule.approvals.valid_hours} h"
     for each in rule.rules:
         yield f"  {each.judged} {each.op} {each.value}" + (" (dry run)" if each.dry_run else "")
+    for setting in rule.settings:
+        yield f"  setting {setting.setting} {setting.op} {setting.value}"
 
 
 def _approvals(rule: ApprovalRule) -> str:
@@ -287,7 +289,7 @@ def _signers(rule: Signers) -> str:
 
 
 def _changes(before: Policy, after: Policy) -> Iterator[dict[str, Any]]:
-    """Yield each place where two policies differ; rules are told apart by their metric, not by their order."""
+    """Yield each place where two policies differ; rules are told apart by metric or setting, not by order."""
     a, b = dict(_flat(before.model_dump(mode="json"))), dict(_flat(after.model_dump(mode="json")))
     for place in dict.fromkeys([*a, *b]):
         if a.get(place) != b.get(place) or (place in a) != (place in b):
@@ -301,10 +303,11 @@ def _flat(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
     elif isinstance(value, list) and value and isinstance(value[0], dict):
         seen: dict[str, int] = {}
         for each in value:
-            name = each["metric"] + (f"_{each['bound']}" if each["bound"] else "") + f" {each['op']}"
+            name = each.get("metric", each.get("setting")) + (f"_{each['bound']}" if each.get("bound") else "")
+            name += f" {each['op']}"
             seen[name] = seen.get(name, 0) + 1
             again = f" ({seen[name]})" if seen[name] > 1 else ""
-            yield f"{place}.{name}{again}", f"{each['value']}" + (" (dry run)" if each["dry_run"] else "")
+            yield f"{place}.{name}{again}", f"{each['value']}" + (" (dry run)" if each.get("dry_run") else "")
     else:
         yield place, value
 

@@ -36,6 +36,7 @@ from bundles.roster import Roster
 from bundles.runners import Runner
 from bundles.statements import PROMOTION, PromotionStatement, Statement
 from bundles.store import ObjectStore, open_store
+from tests.easiest import easiest_settings
 
 S_NS = 10**9
 DAY_NS = 86_400 * S_NS
@@ -345,7 +346,7 @@ def evaluation_of(bundle: Bundle, kind: str, *, number: int = 0, day: int = 0, *
         kind=kind,  # type: ignore[arg-type]
         bundle=bundle.digest(),
         datasets=(dataset().digest(),),
-        settings={"latency_ns": "1000000"},
+        settings=easiest_settings(kind),
         seed=number,
         engine=EngineFingerprint(name="engine", version="1", source=digest_of(b"source"), runtime={"wasmtime": "48"}),
     )

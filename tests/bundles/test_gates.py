@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from bundles.evidence import Coverage
-from bundles.gates import evaluate_gate
-from bundles.policy import ApprovalRule, CoverageRule, Rule, StageRule
+from bundles.gates import GateResult, evaluate_gate
+from bundles.policy import ApprovalRule, CoverageRule, Rule, SettingRule, StageRule
 from tests.bundles.conftest import edge_bundle, evaluation_of
 
 VALUES = st.none() | st.integers(-3, 3) | st.sampled_from([0.5, -0.5, 1.0000001, 2.9999999])
@@ -29,6 +30,69 @@ def stage_rule(rules: tuple[Rule, ...]) -> StageRule:
         rules=rules,
         approvals=ApprovalRule(count=1, signed=False),
     )
+
+
+def with_settings(*rules: SettingRule, **settings: object) -> GateResult:
+    stage = stage_rule((Rule(metric="traps", op="==", value=0),)).model_copy(update={"settings": rules})
+    evaluation = evaluation_of(edge_bundle(), "replay", metrics={"traps": 0})
+    inputs = evaluation.inputs.model_copy(update={"settings": settings})
+    return evaluate_gate(stage, evaluation.model_copy(update={"inputs": inputs}))
+
+
+HARD = {"queue_model": "risk_averse", "partial_fills": True, "capital_1e9": "100", "faults": {"reject_ppm": 10_000}}
+ASKED = (
+    SettingRule(setting="queue_model", op="==", value="risk_averse"),
+    SettingRule(setting="partial_fills", op="==", value=1),
+    SettingRule(setting="capital_1e9", op="<=", value=100),
+    SettingRule(setting="faults.reject_ppm", op=">=", value=10_000),
+    SettingRule(setting="latencies.*", op=">=", value=5),
+)
+
+
+@pytest.mark.parametrize("latencies", [{}, {"a": "5", "b": 7}])
+def test_settings_as_hard_as_asked_for_pass(latencies: dict[str, object]) -> None:
+    assert with_settings(*ASKED, **HARD, latencies=latencies).verdict == "pass"
+
+
+@pytest.mark.parametrize(
+    ("easier", "told"),
+    [
+        ({"queue_model": "optimistic"}, "setting queue_model optimistic == risk_averse"),
+        ({"queue_model": 3}, "setting queue_model is 3, == risk_averse is asked for"),
+        ({"partial_fills": False}, "setting partial_fills False == 1"),
+        ({"capital_1e9": "9000000000000000000"}, "setting capital_1e9 9000000000000000000 <= 100"),
+        ({"capital_1e9": "a hundred"}, "setting capital_1e9 is 'a hundred', <= 100 is asked for"),
+        ({"faults": {"reject_ppm": 0}}, "setting faults.reject_ppm 0 >= 10000"),
+        ({"faults": {}}, "setting faults.reject_ppm is missing, >= 10000 is asked for"),
+        ({"faults": 10_000}, "setting faults.reject_ppm is missing, >= 10000 is asked for"),
+        ({"latencies": {"a": 5, "b": "4"}}, "setting latencies.b 4 >= 5"),
+        ({"latencies": None}, "setting latencies.* is missing, >= 5 is asked for"),
+    ],
+)
+def test_a_pass_under_easier_settings_decides_nothing(easier: dict[str, object], told: str) -> None:
+    result = with_settings(*ASKED, **HARD | {"latencies": {}} | easier)
+    assert result.verdict == "inconclusive"
+    assert [check.text for check in result.checks if not check.ok] == [told]
+
+
+def test_a_failure_under_easier_settings_is_a_failure() -> None:
+    stage = stage_rule((Rule(metric="traps", op="==", value=0),)).model_copy(update={"settings": ASKED})
+    assert evaluate_gate(stage, evaluation_of(edge_bundle(), "replay", metrics={"traps": 1})).verdict == "fail"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"setting": "queue_model", "op": ">=", "value": "risk_averse"},
+        {"setting": "Queue", "op": "==", "value": 1},
+        {"setting": "a.*.b", "op": "==", "value": 1},
+        {"setting": "a\n", "op": "==", "value": 1},
+        {"setting": "a", "op": "==", "value": float("nan")},
+    ],
+)
+def test_rules_on_settings_that_say_nothing_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        SettingRule.model_validate(wrong)
 
 
 def judged(rules: tuple[Rule, ...], **facts: object):

@@ -28,6 +28,7 @@ from bundles.state import BundleState
 from bundles.statements import PromotionStatement
 from bundles.store import open_store
 from tests.bundles.conftest import AUTHOR, FIRST, GRETA, OLGA, OTTO, RITA, SECOND, TOM, Person, roster_of
+from tests.easiest import easiest_settings
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
@@ -180,7 +181,7 @@ class Ladder:
                 kind="replay",
                 bundle=self.catalog.bundle(bundle).digest(),
                 datasets=(self.dataset().digest(),),
-                settings={},
+                settings=easiest_settings("replay"),
                 seed=seed,
                 engine=EngineFingerprint(name="by-hand", version="1", source=digest_of(b""), runtime={}),
             ),

@@ -22,6 +22,7 @@ from bundles.evidence import Coverage, Dataset, EngineFingerprint, Evaluation, E
 from bundles.runners import Runner
 from bundles.store import open_store
 from sequence.cli import main
+from tests.easiest import easiest_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -156,7 +157,7 @@ def evaluate(tmp_path: Path) -> Callable[..., str]:
                 kind="replay",
                 bundle=catalog.bundle(bundle).digest(),
                 datasets=(dataset.digest(),),
-                settings={"of": sorted(metrics.items()).__repr__()},
+                settings=easiest_settings("replay") | {"of": sorted(metrics.items()).__repr__()},
                 seed=42,
                 engine=EngineFingerprint(name="hand", version="1", source=DIGEST, runtime={}),
             ),

@@ -26,8 +26,17 @@ def square_root_1e9(rules: Rules, mid_1e9: int, qty_1e8: int) -> int:
 
 
 @kernel
+def _within(moved_1e9: int, more_1e9: int, mid_1e9: int) -> int:
+    """Return a sum of two displacements, no larger than the price."""
+    return moved_1e9 + min(more_1e9, mid_1e9 - moved_1e9)
+
+
+@kernel
 def displacement(rules: Rules, runs: Records, run: int, now_ns: int) -> int:
-    """Return how far the market stands from where it was without the run's earlier fills, in price units >= 0."""
+    """Return how far the market stands from where it was without the run's earlier fills, in price units >= 0.
+
+    It is the price itself at most: coefficients can say more, but a charge beyond 64 bits would come out as a gain.
+    """
     each = runs[run]
     if each.fresh_1e8 > 0 and now_ns > each.fresh_ns:
         _settle(rules, runs, run)
@@ -37,7 +46,7 @@ def displacement(rules: Rules, runs: Records, run: int, now_ns: int) -> int:
     if rules.almgren_chriss == 0:
         return left
     permanent = muldiv(muldiv(each.mid_1e9, rules.first, MILLION), each.moved_1e8, rules.daily_volume_1e8)
-    return left + permanent + muldiv(each.mid_1e9, rules.fixed_ppm, MILLION)
+    return _within(_within(left, permanent, each.mid_1e9), muldiv(each.mid_1e9, rules.fixed_ppm, MILLION), each.mid_1e9)
 
 
 @kernel
@@ -58,10 +67,11 @@ def _settle(rules: Rules, runs: Records, run: int) -> None:
     each.temporary_ns = each.fresh_ns
     if rules.almgren_chriss == 0:
         before = square_root_1e9(rules, each.mid_1e9, each.moved_1e8)
-        each.temporary_1e9 += square_root_1e9(rules, each.mid_1e9, each.moved_1e8 + each.fresh_1e8) - before
+        more_1e9 = square_root_1e9(rules, each.mid_1e9, each.moved_1e8 + each.fresh_1e8) - before
     else:
         a_day = muldiv(each.fresh_1e8, _DAY_NS, each.pace_ns)
         eta_1e9 = muldiv(each.mid_1e9, rules.temporary_ppm, MILLION)
-        each.temporary_1e9 += muldiv(eta_1e9, a_day, rules.daily_volume_1e8)
+        more_1e9 = muldiv(eta_1e9, a_day, rules.daily_volume_1e8)
+    each.temporary_1e9 = _within(each.temporary_1e9, more_1e9, each.mid_1e9)
     each.moved_1e8 += each.fresh_1e8
     each.fresh_1e8 = 0

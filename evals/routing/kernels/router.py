@@ -52,8 +52,13 @@ def on_slice(store: Store, rules: Rules, feeds: Feeds, run: int) -> None:
             each.live_venues += 1 if is_live(store.seen, venue, now_ns, rules.max_book_age_ns) else 0
     if rules.sandbox != 0:
         cancel_resting(store, run)
+    # Decisions rest on the market that was seen; what they cost is measured by the one that there was.
+    if each.seen_mid_1e9 == 0:
+        each.seen_mid_1e9 = market_mid(store.seen, now_ns, rules.market_age_ns)
     if each.mid_1e9 == 0:
         each.mid_1e9 = market_mid(store.real, now_ns, rules.market_age_ns)
+    if each.mid_1e9 == 0:
+        each.mid_1e9 = each.seen_mid_1e9
     want_1e8 = store.targets[each.parent, of]
     if each.participation_ppm > 0:
         volume_1e8 = store.totals[VOLUME_SEEN]
@@ -61,7 +66,7 @@ def on_slice(store: Store, rules: Rules, feeds: Feeds, run: int) -> None:
         each.volume_seen_1e8 = volume_1e8
         want_1e8 = min(want_1e8, each.allowance_1e8)
     want_1e8 -= each.filled_1e8 + each.committed_1e8
-    if want_1e8 > 0 and each.mid_1e9 > 0:
+    if want_1e8 > 0 and each.seen_mid_1e9 > 0:
         _decide(store, rules, feeds, run, want_1e8)
         if rules.sandbox != 0:
             _send(store, rules, run, of)
@@ -116,7 +121,7 @@ def _decide(store: Store, rules: Rules, feeds: Feeds, run: int, want_1e8: int) -
     limit_1e9 = each.limit_1e9
     if limit_1e9 > 0:
         limit_1e9 = max(limit_1e9 - each.side * displacement(rules, store.runs, run, now_ns), 1)
-    sweep(offers, each.side, each.mid_1e9, want_1e8, limit_1e9)
+    sweep(offers, each.side, each.seen_mid_1e9, want_1e8, limit_1e9)
 
 
 @kernel
@@ -180,8 +185,8 @@ def _price_venue(store: Store, rules: Rules, run: int, venue: int) -> None:
     offers.venues[venue].venue_impact_1e9 = 0
     if each.version >= 2:
         thousandths += of.adverse * 1_000 + reject_ppm * of.reject_cost // 1_000
-        offers.venues[venue].venue_impact_1e9 = muldiv(each.mid_1e9, of.venue_impact, MILLION)
-    offers.venues[venue].fixed_1e9 = muldiv(each.mid_1e9, thousandths, 1_000 * MILLION)
+        offers.venues[venue].venue_impact_1e9 = muldiv(each.seen_mid_1e9, of.venue_impact, MILLION)
+    offers.venues[venue].fixed_1e9 = muldiv(each.seen_mid_1e9, thousandths, 1_000 * MILLION)
     offers.venues[venue].fee_ppm = of.fee_ppm
 
 

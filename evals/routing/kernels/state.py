@@ -48,6 +48,7 @@ RUN: Final = np.dtype(
             "temporary_1e9",
             "temporary_ns",
             # What came of it.
+            "seen_mid_1e9",  # at the first decision, as the router saw the market
             "mid_1e9",
             "end_mid_1e9",
             "paid_1e9",

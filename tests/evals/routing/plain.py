@@ -241,7 +241,7 @@ def _one(
             continue
         offers: list[Offer | None] = []
         for venue, book in enumerate(books):
-            if not book.live(now, model.max_book_age_ns):
+            if not book.live(now, min(model.max_book_age_ns, settings.market_age_ns)):
                 found["stale_venues"] += 1
                 offers.append(None)
                 continue
