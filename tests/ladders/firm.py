@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pytest
 
 from bundles.authorship import author_statement, sign_bundle
 from bundles.catalog import Catalog
 from bundles.compile import compile_assignment, compile_edge, compile_sor
+from bundles.errors import RefusedError
 from bundles.evidence import Dataset, Evaluation
 from bundles.governance import set_policy, set_roster
 from bundles.manifests import EdgeBundle
 from bundles.mm_types import MmConfig, MmRiskLimits
-from bundles.policy import Policy, default_policy
+from bundles.policy import Policy, StageRule, default_policy
 from bundles.promotion import Outcome, Wish, answer, ask
 from bundles.stages import STAGES
 from evals.assigning.execution import assign_and_execute
@@ -48,7 +50,9 @@ from tests.ladders.markets import HOME, SYMBOL, VENUES, Markets
 
 HOUR_NS: Final = 3_600 * 10**9
 BEGIN_NS: Final = 1_767_225_600 * 10**9
-COVERAGE: Final = {"min_duration_s": 240, "min_events": 10_000}
+LEAST_S: Final = {"replay": 240, "shadow": 240, "sandbox": 240, "live": 480, "scaled": 480}
+"""What stages ask for in place of minutes, an hour, six hours and a day."""
+LEAST_EVENTS: Final = 10_000
 CONFIG: Final = {"quote_size_1e8": 100_000, "min_spread_bps": 1, "max_position_1e8": 1_000_000}
 RISK: Final = MmRiskLimits(max_position_1e8=10**10, max_order_notional_1e9=10**15, max_order_rate=10_000)
 ROUTING_MODEL: Final = {
@@ -96,8 +100,8 @@ def lowered_policy() -> Policy:
     """Return the shipped policy with less coverage asked for, and nothing else changed."""
     document = default_policy().model_dump()
     for ladder in document["ladders"].values():
-        for rule in ladder.values():
-            rule["coverage"] = COVERAGE
+        for stage, rule in ladder.items():
+            rule["coverage"] = {"min_duration_s": LEAST_S[stage], "min_events": LEAST_EVENTS}
     return Policy.model_validate(document | {"name": "lowered"})
 
 
@@ -189,12 +193,13 @@ class Climber:
         """Evaluate as a stage asks for, each on its own day."""
         if stage == "scaled":
             return self.reviewed()
-        return self.evaluated(self.kind_for(stage), markets.LATER if stage == "live" else markets.FIRST)
+        return self.evaluated(self.rule(stage).evidence, markets.LATER if stage == "live" else markets.FIRST)
 
-    def kind_for(self, stage: str) -> str:
+    def rule(self, stage: str) -> StageRule:
+        """Return what a stage asks for; where coverage does not matter."""
         rule = default_policy().rule(self.target, stage)
         assert rule is not None
-        return rule.evidence
+        return rule
 
     def evaluated(self, kind: str, day: int, **changed: Any) -> Evaluation:
         """Make an evaluation of some kind on some day."""
@@ -301,6 +306,12 @@ class Climber:
         word = person.says(catalog.request(request), signed=signed).model_copy(update={"at_ns": self.firm.now_ns})
         return answer(catalog, request, "approve", word, now_ns=self.firm.now_ns)
 
+    def turned_down(self, request: str, person: Person, *, signed: bool = True) -> str:
+        """Bring a word that does not count; return why it does not."""
+        with pytest.raises(RefusedError) as refused:
+            self.approve(request, person, signed=signed)
+        return "\n".join(refused.value.unmet)
+
     def sign(self) -> None:
         """Let the author sign the bundle."""
         signature = AUTHOR.sign(author_statement(self.firm.catalog, self.bundle).canonical())
@@ -319,17 +330,20 @@ class Climber:
         """Climb as far as a stage, rung by rung, with everything that each asks for."""
         order = STAGES[self.target]
         for rung in order[order.index(self.stage) + 1 : order.index(stage) + 1]:
-            evaluation = self.evidence(rung)
-            rule = default_policy().rule(self.target, rung)
-            assert rule is not None
+            evaluation, rule = self.evidence(rung), self.rule(rung)
             self.firm.wait(rule.soak_hours)
             if rule.signed_author:
                 self.sign()
             if rule.runners.count > 1:
                 self.attest(evaluation)
-            outcome = self.ask(rung, evaluation)
-            for person in (RITA, TOM)[: rule.approvals.count]:
-                assert outcome.decision == "pending", outcome.unmet
-                outcome = self.approve(outcome.request, person, signed=rule.approvals.signed)
+            outcome = self.promote(rung, evaluation)
             assert outcome.decision == "promoted", outcome.unmet
         return self
+
+    def promote(self, stage: str, evaluation: Evaluation) -> Outcome:
+        """Ask, and let as many people approve as the stage asks for, one after another while the request is open."""
+        outcome, asked = self.ask(stage, evaluation), self.rule(stage).approvals
+        for person in (RITA, TOM)[: asked.count]:
+            if outcome.decision == "pending":
+                outcome = self.approve(outcome.request, person, signed=asked.signed)
+        return outcome

@@ -21,9 +21,9 @@ VENUES: Final = {"alpha": 500, "beta": 300}
 """Taker fees in ppm."""
 FIRST, LATER, DEPLOYED, RUNAWAY = range(4)
 """The days: what lower stages see, what live sees, what a deployment lived through, and one that runs away."""
-DURATIONS_S: Final = (300, 900, 900, 300)
+DURATIONS_S: Final = (300, 600, 600, 300)
 _DAY_NS: Final = 86_400 * 10**9
-_ORDERS: Final = 300
+_ORDERS: Final = 150
 _HORIZON_NS: Final = 30 * 10**9
 _MIDDLE: Final = np.int64(1 << 15)
 """Of the price levels that a synthetic market can reach."""
