@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bundles.assignment import AssignmentModel
-from bundles.errors import InvalidInputError
+from bundles.errors import InvalidInputError, NotFoundError
 from bundles.manifests import AssignmentBundle, Bundle, SorBundle
-from bundles.routing import read_model
+from bundles.routing import RoutingModel, read_model
 from evals.routing.given import PolicyKind
 
 if TYPE_CHECKING:
@@ -74,8 +75,27 @@ def evaluate_policy(
     )
 
 
-def learns_volume(catalog: Catalog, manifest: Bundle) -> bool:
-    """Tell whether a bundle slices orders by a curve of volume, which it learns from earlier days."""
-    if isinstance(manifest, AssignmentBundle):
-        return read_model(catalog, manifest.artifact, AssignmentModel).slicing_policy == "vwap"
-    return isinstance(manifest, SorBundle) and manifest.slicing_policy == "vwap"
+@dataclass(frozen=True)
+class Needs:
+    """What market data an evaluation of a bundle needs."""
+
+    venues: tuple[str, ...] = ()
+    """Those that its models know; empty if it names none."""
+    learns_volume: bool = False
+    """Whether it slices orders by a curve of volume, which it learns from earlier days."""
+
+
+def needs_of(catalog: Catalog, manifest: Bundle) -> Needs:
+    """Return what market data a bundle needs, as far as its models can be read; its evaluation says what is wrong."""
+    try:
+        if isinstance(manifest, AssignmentBundle):
+            model = read_model(catalog, manifest.artifact, AssignmentModel)
+            slicings, routing = {model.slicing_policy, model.edge_slicing}, model.routing_model
+        elif isinstance(manifest, SorBundle):
+            slicings, routing = {manifest.slicing_policy}, manifest.routing_model
+        else:
+            return Needs()
+        venues = tuple(each.venue for each in read_model(catalog, routing, RoutingModel).venues)
+    except (InvalidInputError, NotFoundError):
+        return Needs()
+    return Needs(venues, "vwap" in slicings)

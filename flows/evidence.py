@@ -8,6 +8,7 @@ from typing import Final, TypedDict
 
 from prefect.client.schemas.objects import State
 
+from bundles.evidence import Dataset
 from flows.judging import Judged
 from flows.live_review import live_review
 from flows.policies import policy_evaluation
@@ -57,12 +58,13 @@ def _of_algo(bundle: str, day: DayOfData, where: Where) -> list[Wanted]:
 
 
 def _of_policy(bundle: str, standing: Standing, day: DayOfData, where: Where) -> list[Wanted]:
-    venues = [each.dataset_id for each in (day.history if standing.learns_volume else day.venues)]
     orders = day.parents
     if orders is None:
         without = f"no parent orders of {day.told} below the data root"
         return [Wanted(kind, None, without) for kind in ("replay", "sandbox")]
-    common = {"bundle": bundle, "datasets": venues, "parents": str(orders)}
+    # The day may have tapes of venues that the policy does not know; of those that it misses, the evaluation tells.
+    known = [each for each in _tapes(standing, day) if each.venue in standing.needs.venues or not standing.needs.venues]
+    common = {"bundle": bundle, "datasets": [each.dataset_id for each in known], "parents": str(orders)}
     return [
         Wanted("replay", lambda: policy_evaluation(kind="replay", return_state=True, **common, **where)),
         Wanted("sandbox", lambda: policy_evaluation(kind="sandbox", return_state=True, **common, **where)),
@@ -70,9 +72,13 @@ def _of_policy(bundle: str, standing: Standing, day: DayOfData, where: Where) ->
 
 
 def _review(bundle: str, standing: Standing, day: DayOfData, where: Where) -> Wanted:
-    folder = day.recordings.get(bundle)
-    if folder is None:
+    recorded = day.recordings.get(bundle)
+    if recorded is None:
         return Wanted("live-review", None, f"no recording of its deployment of {day.told} below the data root")
-    datasets = [day.home] if standing.target == "edge" else day.venues
-    market = [each.dataset_id for each in datasets]
-    return Wanted("live-review", lambda: live_review(bundle, market, str(folder), return_state=True, **where))
+    held = {each.venue: each.dataset_id for each in _tapes(standing, day)}
+    market = [held[venue] for venue in recorded.venues if venue in held]
+    return Wanted("live-review", lambda: live_review(bundle, market, str(recorded.folder), return_state=True, **where))
+
+
+def _tapes(standing: Standing, day: DayOfData) -> tuple[Dataset, ...]:
+    return day.history if standing.needs.learns_volume else day.venues

@@ -49,8 +49,12 @@ def nightly_evaluations(
     before = standing_bundles(store=store)
     if not before:
         return completed(judged, "No bundle stands at stage replay or higher")
-    curves = any(standing.learns_volume for standing in before.values())
-    night = newest_day(venue or None, symbol or None, data=data_root(data), store=store, curves=curves)
+    curves = any(standing.needs.learns_volume for standing in before.values())
+    try:
+        night = newest_day(venue or None, symbol or None, data=data_root(data), store=store, curves=curves)
+    except LadderError as error:
+        without: list[Judged] = failed(error)
+        return without
     rows: list[dict[str, str]] = []
     failures: list[str] = []
     for bundle, standing in before.items():

@@ -215,7 +215,7 @@ def _evaluate_at_once(bundle: str, store: str) -> str:
     """Make the evaluations that breaking the glass skipped; whatever comes of them, the promotion stands."""
     standing = standing_bundles(store=store)[bundle]
     try:
-        day = newest_day(None, None, data=data_root(""), store=store, curves=standing.learns_volume)
+        day = newest_day(None, None, data=data_root(""), store=store, curves=standing.needs.learns_volume)
     except LadderError as error:
         return f"The evaluations that were skipped could not be made: {error}"
     wanted = wanted_evaluations(bundle, standing, day, Where(seed=42, data="", store=store))

@@ -11,13 +11,23 @@ from typing import Final
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from bundles.errors import NotFoundError
+from bundles.errors import LadderError, NotFoundError
 from bundles.evidence import Dataset
 from evals.market.datasets import SymbolFiles, build_dataset, list_symbols
+from evals.recordings.reading import read_header
+from evals.recordings.schema import DOCUMENT_NAME, EdgeRecording
 from tasks.places import open_catalog
 
 CURVE_DAYS: Final = 6
 """The day itself and those before it, from which a curve of volume is learned."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A deployment's recording: its folder, and the venues on which it was made, in order."""
+
+    folder: Path
+    venues: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -35,8 +45,8 @@ class DayOfData:
     history: tuple[Dataset, ...]
     """The same with the days before, for policies that learn a curve of volume; empty if none does."""
     parents: Path | None
-    recordings: Mapping[str, Path]
-    """Folders by bundle id."""
+    recordings: Mapping[str, Recorded]
+    """By bundle id."""
     told: str
 
 
@@ -72,11 +82,12 @@ def newest_day(venue: str | None, symbol: str | None, *, data: Path, store: str,
     same = [each for each in held if each.symbol == latest.symbol and any(when == day for when, _ in each.files)]
     datasets = {each.venue: registered(each) for each in same}
     history = tuple(registered(each, CURVE_DAYS) for each in same) if curves else ()
-    orders = sorted((data / "parents" / f"symbol={latest.symbol}" / f"date={day}").glob("*.parquet"))
+    found = (data / "parents" / f"symbol={latest.symbol}" / f"date={day}").glob("*.parquet")
+    orders = sorted(path for path in found if not path.name.startswith("."))
     recordings = {
-        folder.parent.name: folder
+        folder.parent.name: Recorded(folder, _venues_of(folder))
         for folder in sorted((data / "recordings").glob(f"*/date={day}"))
-        if (folder / "recording.json").is_file()
+        if (folder / DOCUMENT_NAME).is_file()
     }
     told = f"{latest.symbol} on {day} ({latest.venue} of {', '.join(datasets)})"
     get_run_logger().info("%s", told)
@@ -88,3 +99,12 @@ def newest_day(venue: str | None, symbol: str | None, *, data: Path, store: str,
         recordings=recordings,
         told=told,
     )
+
+
+def _venues_of(folder: Path) -> tuple[str, ...]:
+    """Return the venues of a recording; none if it cannot be read, which its review tells with the reason."""
+    try:
+        document = read_header((folder / DOCUMENT_NAME).read_bytes(), str(folder))
+    except (LadderError, OSError):
+        return ()
+    return (document.venue,) if isinstance(document, EdgeRecording) else document.venues

@@ -22,7 +22,7 @@ from bundles.runners import is_listed
 from bundles.stages import STAGES
 from bundles.state import BundleState, Request
 from bundles.verification import Verifier
-from evals.policies import learns_volume
+from evals.policies import Needs, needs_of
 from tasks.places import open_catalog, worker_name
 
 _HOUR_NS = 3_600 * 10**9
@@ -151,8 +151,7 @@ class Standing:
     target: str
     stage: str
     rung: int
-    learns_volume: bool
-    """Whether it slices by a curve of volume, which it learns from earlier days."""
+    needs: Needs
 
 
 @task(task_run_name="list standing bundles", cache_policy=NO_CACHE)
@@ -165,7 +164,7 @@ def standing_bundles(*, store: str) -> dict[str, Standing]:
         target = manifest.kind
         stage = state.stage_at(now_ns)
         if stage != STAGES[target][0] and state.quarantine is None:
-            found[bundle] = Standing(target, stage, STAGES[target].index(stage), learns_volume(catalog, manifest))
+            found[bundle] = Standing(target, stage, STAGES[target].index(stage), needs_of(catalog, manifest))
     return found
 
 

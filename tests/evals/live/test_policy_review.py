@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +202,20 @@ def desk(tmp_path: Path, tapes: list[Tape]) -> Desk:
 
 
 both = pytest.mark.parametrize("kind", ["sor", "assignment"])
+
+
+@both
+def test_what_no_book_could_fill_is_no_drift(desk: Desk, tmp_path: Path, kind: str) -> None:
+    rows = desk.parents.rows.copy()
+    rows["qty_1e8"][::7] *= 500
+    large = replace(desk, parents=ParentOrders("BTC-USD", desk.parents.ids, rows))
+    children, cost = large.children(kind)
+    found = large.reviewed(kind, large.write(tmp_path / "r", kind, children))
+    assert found.metrics["fill_ratio"] == found.metrics["twin_fill_ratio"]
+    assert found.metrics["fill_ratio"] < 0.9
+    shown = output(large, found, "parents")
+    assert shown["shortfall_1e9"].tolist() == cost.tolist() == shown["twin_shortfall_1e9"].tolist()
+    assert found.metrics["shortfall_drift_bps"] == 0
 
 
 def output(desk: Desk, evaluation: Evaluation, name: str) -> Any:
