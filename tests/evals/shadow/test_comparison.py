@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from bundles.mm_types import MmConfig
 from evals.engine.layout import EQUITY_LOG, ORDER_LOG
 from evals.engine.logs import RowFile
-from evals.market.schema import ASK, BID
 from evals.market.synthetic import DEFAULT_INSTRUMENT, synthetic_tape
 from evals.market.tape import Tape
 from evals.replay import ReplayResult, run_replay
@@ -26,6 +25,7 @@ from evals.shadowing.beside import Algo, run_beside
 from evals.shadowing.comparison import DIFFERENCE, compare
 from evals.statistics.paired import compare_paired
 from tests.evals.shadow.conftest import CONFIG, RISK
+from tests.evals.test_scrambled import scrambled
 
 TICK_1E9, PX_1E9 = 5 * 10**8, 50_000 * 10**9
 TICK_PPM = TICK_1E9 * 10**6 // PX_1E9
@@ -146,19 +146,6 @@ def test_a_clone_that_pays_a_tick_more_is_worse(compiled_algo: Callable[[str], b
     assert isinstance(net, int)
     assert isinstance(other, int)
     assert paired.total_1e9 == net - other
-
-
-def scrambled(tape: Tape, after_ns: int) -> Tape:
-    """Return a tape with other sizes and prices in every row that happened after a time."""
-    events = tape.events.copy()
-    later = events["exchange_ns"] > after_ns
-    levels = later & ((events["kind"] == BID) | (events["kind"] == ASK))
-    random = np.random.default_rng(1)
-    events["sz_1e8"][later] = random.integers(1, 10**9, int(later.sum()))
-    # Bids move down and asks up, so that the book does not cross.
-    shift = random.integers(0, 50, len(events)) * tape.info.instrument.tick_size_1e9
-    events["px_1e9"][levels] += np.where(events["kind"] == BID, -shift, shift)[levels]
-    return Tape(events, tape.info)
 
 
 def test_what_happens_later_changes_nothing_before(tape: Tape, compiled_algo: Callable[[str], bytes]) -> None:
