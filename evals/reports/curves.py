@@ -57,10 +57,12 @@ def distribution(
     """Return the histogram of each series of (values, weights), as shares of its weight, over common bins.
 
     ``marks`` are values with names, such as quantiles; they stand as lines, with names one below the other so that
-    near ones do not cover each other.
+    near ones do not cover each other. The bins reach as far as they do.
     """
     everything = np.concatenate([values for values, _ in series.values()])
-    low, high = (float(end) for end in np.percentile(everything, _MIDDLE))
+    named = [value for _, value in marks if value is not None]
+    ends = np.percentile(everything, _MIDDLE)
+    low, high = min([float(ends[0]), *named]), max([float(ends[1]), *named])
     if high <= low:
         low, high = low - 0.5, high + 0.5
     edges = np.linspace(low, high, BINS + 1)
@@ -97,19 +99,18 @@ def distribution(
             ],
         },
     }
-    layers = [drawn, *_named_lines(marks, low, high)]
+    layers = [drawn, *_named_lines(marks, (low + high) / 2)]
     return single({"layer": layers}, 220)
 
 
-def _named_lines(marks: Sequence[tuple[str, float | None]], low: float, high: float) -> list[dict[str, Any]]:
+def _named_lines(marks: Sequence[tuple[str, float | None]], middle: float) -> list[dict[str, Any]]:
     place = {"x": {"field": "at", "type": "quantitative"}}
     layers: list[dict[str, Any]] = []
     for row, (name, value) in enumerate(marks):
         if value is None:
             continue
-        at = min(max(value, low), high)
-        right = at > (low + high) / 2
-        data = {"values": [{"at": at, "name": name}]}
+        right = value > middle
+        data = {"values": [{"at": value, "name": name}]}
         dashed = {"type": "rule", "color": BAD, "strokeDash": [3, 2], "strokeWidth": 1.2}
         words = {
             "type": "text",

@@ -158,10 +158,11 @@ def by_venue(record: Recorded) -> Table | Note:
     size = int(venue.max(initial=-1)) + 1
     values, paid = np.bincount(venue, value, minlength=size), np.bincount(venue, fees, minlength=size)
     reason = column(children, "reason")
-    sent, rejected, unfilled = (
-        np.bincount(venue[chosen], minlength=size)
-        for chosen in (np.ones(len(venue), bool), reason == _REJECTED, reason == _UNFILLED)
-    )
+    rejected, unfilled = (np.bincount(venue[reason == which], minlength=size) for which in (_REJECTED, _UNFILLED))
+    # A row is a fill; a child, one for each parent, slice and venue, may have several. Recordings tell no slices.
+    told = {"parent", "slice"} <= set(children.dtype.names or ())
+    which = np.stack([children["parent"], children["slice"], venue]) if told else np.arange(len(venue))[None]
+    sent = np.bincount(venue[np.unique(which, axis=1, return_index=True)[1]], minlength=size)
     whole = float(values.sum())
     rows = []
     for n, name in enumerate(_venues(record, size)):
@@ -172,7 +173,7 @@ def by_venue(record: Recorded) -> Table | Note:
         rate = UNKNOWN if not values[n] else signed(paid[n] / values[n] * 1e4)
         counts = (f"{rejected[n]:,}", f"{unfilled[n]:,}")
         rows.append(Row((name, f"{sent[n]:,}", share(values[n], whole), figure(values[n], 0), rate, *counts), bar))
-    columns = ("Venue", "Children", "Share", "Traded, ccy", "Fees, bps", "Rejected", "Unfilled")
+    columns = ("Venue", "Children" if told else "Fills", "Share", "Traded, ccy", "Fees, bps", "Rejected", "Unfilled")
     return Table("venues", columns, tuple(rows), "Share of the value traded.")
 
 

@@ -202,10 +202,11 @@ def test_the_parts_of_the_shortfall_add_up_to_it() -> None:
 
 def test_shares_of_venues_are_of_the_value_traded() -> None:
     record = made.sor()
-    children = record.logs["children"][:4].copy()
-    children["venue"], children["reason"] = (0, 0, 1, 1), (0, 4, 0, 5)
-    children["px_1e9"], children["qty_1e8"] = 100 * 10**9, (3 * 10**8, 0, 10**8, 0)
-    children["fee_1e9"] = (3 * 10**7, 0, 10**8, 0)
+    children = record.logs["children"][:5].copy()
+    children["venue"], children["reason"] = (0, 0, 1, 1, 0), (0, 4, 0, 5, 0)
+    children["parent"], children["slice"] = (7, 7, 7, 7, 7), (0, 1, 0, 1, 0)
+    children["px_1e9"], children["qty_1e8"] = 100 * 10**9, (2 * 10**8, 0, 10**8, 0, 10**8)
+    children["fee_1e9"] = (2 * 10**7, 0, 10**8, 0, 10**7)
     venues = cells(tables(replace(record, logs={**record.logs, "children": children}))["venues"])
     assert venues["gdax"] == ("2", "75.0 %", "300", "+1.00", "1", "0")
     assert venues["kraken"] == ("2", "25.0 %", "100", "+10.00", "0", "1")
