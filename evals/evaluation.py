@@ -6,14 +6,15 @@ executes which inputs stands in :func:`engine_of`, and nowhere else.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from bundles.canonical import digest_of, short_id
 from bundles.descent import demote_on_failure
-from bundles.errors import InvalidInputError
+from bundles.errors import IntegrityError, InvalidInputError
 from bundles.evidence import Coverage, EngineFingerprint, Evaluation, EvaluationInputs, MetricValue, RunStatus
 from bundles.manifests import BlobRef
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 Progress: TypeAlias = Callable[[str], None]
 """Takes a line for whoever waits."""
+
+_ROUNDING: Final = 1e-9
+_SHOWN: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,14 +155,7 @@ def verify_evaluation(catalog: Catalog, eval_id: str, data_root: Path) -> tuple[
 
     """
     evaluation = catalog.evaluation(eval_id)
-    inputs = evaluation.inputs
-    engine = engine_of(catalog, inputs)
-    if inputs.engine != engine.fingerprint():
-        raise InvalidInputError(
-            f"{evaluation.eval_id} was made by engine {inputs.engine.digest()}, "
-            f"this one is {engine.fingerprint().digest()}. "
-            "Verify it with the release that made it."
-        )
+    inputs, engine = evaluation.inputs, _same_engine(catalog, evaluation)
     if engine.result is not None:
         now = engine.result(catalog, inputs, data_root)
     else:
@@ -166,15 +163,53 @@ def verify_evaluation(catalog: Catalog, eval_id: str, data_root: Path) -> tuple[
     return now == evaluation.result_digest, evaluation.result_digest, now
 
 
+def _same_engine(catalog: Catalog, evaluation: Evaluation) -> Engine:
+    """Return the engine that made an evaluation; InvalidInputError if this is another."""
+    engine, made_by = engine_of(catalog, evaluation.inputs), evaluation.inputs.engine
+    if made_by != engine.fingerprint():
+        raise InvalidInputError(
+            f"{evaluation.eval_id} was made by engine {made_by.digest()}, this one is {engine.fingerprint().digest()}. "
+            "Verify it with the release that made it."
+        )
+    return engine
+
+
 def attest_evaluation(
     catalog: Catalog, eval_id: str, data_root: Path, *, runner: Runner, now_ns: int
 ) -> tuple[bool, str, str]:
     """Execute a recorded evaluation again and sign what came of it, the same or not; returns as `verify_evaluation`.
 
+    Whoever attests vouches for the whole record, so figures are compared as well: gates judge them, and the result
+    digest does not cover what statistics made of it.
+
     Raises:
         InvalidInputError: as `verify_evaluation`.
+        IntegrityError: if the result is the same, but not the figures that the record shows of it; nothing is signed.
 
     """
-    same, then, now = verify_evaluation(catalog, eval_id, data_root)
-    catalog.attest(catalog.evaluation(eval_id), now, runner=runner, now_ns=now_ns)
-    return same, then, now
+    evaluation = catalog.evaluation(eval_id)
+    found = _same_engine(catalog, evaluation).execute(catalog, evaluation.inputs, data_root, None)
+    same = found.result_digest == evaluation.result_digest
+    if same:
+        _check_figures(evaluation, found)
+    catalog.attest(evaluation, found.result_digest, runner=runner, now_ns=now_ns)
+    return same, evaluation.result_digest, found.result_digest
+
+
+def _check_figures(evaluation: Evaluation, found: Findings) -> None:
+    then, now = evaluation.metrics, found.metrics
+    other = [name for name in sorted({*then, *now}) if not _is_same(then.get(name), now.get(name))]
+    other += [name for name in ("status", "coverage") if getattr(evaluation, name) != getattr(found, name)]
+    if other:
+        raise IntegrityError(
+            f"{evaluation.eval_id} comes to the same result, but its record shows other figures of it: "
+            f"{', '.join(f'{name} {then.get(name)} for {now.get(name)}' for name in other[:_SHOWN])}"
+            f"{', …' if len(other) > _SHOWN else ''}. It is not attested. Find out who recorded it, and evaluate anew."
+        )
+
+
+def _is_same(then: MetricValue, now: MetricValue) -> bool:
+    if (isinstance(then, float) and isinstance(now, int | float)) or (isinstance(now, float) and isinstance(then, int)):
+        # Statistics are of floats, whose last digits may be another machine's.
+        return math.isclose(then, now, rel_tol=_ROUNDING, abs_tol=_ROUNDING)
+    return then == now

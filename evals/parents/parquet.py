@@ -6,7 +6,8 @@ metadata, the reader is told the symbol. Equal orders and metadata give equal by
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -19,7 +20,7 @@ from bundles.canonical import Document, read_document
 from bundles.errors import InvalidInputError, NotFoundError
 from bundles.manifests import Name
 from evals.parents.orders import PARENT, ParentOrders
-from evals.parents.rules import check_parents
+from evals.parents.rules import LONGEST_ID, check_parents
 
 METADATA_KEY: Final = b"sequence.parents"
 """Key of the parquet file's metadata that holds a :class:`ParentsInfo` as canonical JSON."""
@@ -28,6 +29,11 @@ ID: Final = "parent_id"
 _NUMBERS: Final[tuple[str, ...]] = PARENT.names or ()
 COLUMNS: Final = (ID, *_NUMBERS)
 """The columns of a file."""
+
+LARGEST_BYTES: Final = 256 << 20
+MOST_ROWS: Final = 1 << 22
+_LARGEST_UNPACKED_BYTES: Final = 1 << 30
+"""A file comes from a desk, and a few bytes of parquet can stand for any number of rows or any length of text."""
 
 _SCHEMA: Final = pa.schema(
     [
@@ -75,39 +81,89 @@ def read_parents(source: bytes | Path, *, symbol: str | None = None, name: str |
 
     Raises:
         NotFoundError: if there is no such file.
-        InvalidInputError: if it is damaged, lacks a column or has another, if a type, the metadata or the symbol is
-            another, or a row breaks a rule of `evals.parents.rules`.
+        InvalidInputError: if it is damaged or too large, lacks a column or has another, if a type, the metadata or the
+            symbol is another, or a row breaks a rule of `evals.parents.rules`.
 
     """
     content = source if isinstance(source, bytes) else content_of(source)
     where = name or ("The file of parent orders" if isinstance(source, bytes) else str(source))
-    try:
-        table: pa.Table = pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise InvalidInputError(
-            f"{where} is not a readable parquet file ({str(error).splitlines()[0]}). Write it again, or import a CSV "
-            "file with `sequence data parents import`."
-        ) from error
-    _check_columns(table.schema, where)
+    table = _table(content, where)
     held = _symbol(table.schema.metadata or {}, symbol, where)
     rows: np.ndarray[Any, np.dtype[np.void]] = np.zeros(table.num_rows, PARENT)
     for column in _NUMBERS:
         rows[column] = _numbers(table[column], column, where)
     if table[ID].null_count:
         raise InvalidInputError(f"{where}: {ID} has {table[ID].null_count} nulls. Fill or drop those rows.")
-    parents = ParentOrders(held, tuple(table[ID].to_pylist()), rows)
+    parents = ParentOrders(held, _ids(table[ID], where), rows)
     check_parents(parents, where)
     return parents
 
 
 def content_of(path: Path) -> bytes:
-    """Return the bytes of a file; NotFoundError if it cannot be read."""
+    """Return the bytes of a file; NotFoundError if it cannot be read, InvalidInputError if it is too large."""
     try:
-        return path.read_bytes()
+        if path.exists() and not path.is_file():
+            raise InvalidInputError(f"{path} is no file. Name the parquet file of the parent orders.")
+        with path.open("rb") as file:
+            content = file.read(LARGEST_BYTES + 1)
     except OSError as error:
         raise NotFoundError(
             f"{path} cannot be read ({error.strerror}). Check the path of the parent orders."
         ) from error
+    if len(content) > LARGEST_BYTES:
+        raise InvalidInputError(f"{path} has more than {LARGEST_BYTES:,} bytes. Cut it into several files.")
+    return content
+
+
+@contextmanager
+def _damage_named(where: str) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
+        why = (str(error) or type(error).__name__).splitlines()[0]
+        raise InvalidInputError(
+            f"{where} is not a readable parquet file ({why}). Write it again, or import a CSV file with "
+            "`sequence data parents import`."
+        ) from error
+
+
+def _table(content: bytes, where: str) -> pa.Table:
+    """Read a table whose columns are right, once it is known how much there is to read."""
+    with _damage_named(where):
+        file = _opened(content)
+        schema, metadata = file.schema_arrow, file.metadata
+        unpacked = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+    _check_columns(schema, where)
+    if metadata.num_rows > MOST_ROWS:
+        raise InvalidInputError(f"{where} holds {metadata.num_rows:,} rows; at most {MOST_ROWS:,} are read. Cut it.")
+    if unpacked > _LARGEST_UNPACKED_BYTES:
+        raise InvalidInputError(f"{where} unpacks to {unpacked:,} bytes. Cut it into several files.")
+    with _damage_named(where):
+        # Ids are read as codes into their dictionary: a small file may repeat a long one in millions of rows.
+        table: pa.Table = _opened(content, [ID]).read()
+        table.validate(full=True)
+    return table
+
+
+def _opened(content: bytes, texts: Sequence[str] = ()) -> pq.ParquetFile:
+    return pq.ParquetFile(
+        pa.BufferReader(content), page_checksum_verification=True, pre_buffer=False, read_dictionary=list(texts)
+    )
+
+
+def _ids(column: pa.ChunkedArray, where: str) -> tuple[str, ...]:
+    row = 0
+    for chunk in column.chunks:
+        lengths = np.append(pa.compute.binary_length(chunk.dictionary).to_numpy(zero_copy_only=False), 0)
+        of_rows = lengths[chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
+        if (of_rows > LONGEST_ID).any():
+            at = int(np.argmax(of_rows > LONGEST_ID))
+            raise InvalidInputError(
+                f"{where}: row {row + at + 1}: {ID} has {of_rows[at]:,} bytes; at most {LONGEST_ID} are allowed."
+            )
+        row += len(chunk)
+    with _damage_named(where):
+        return tuple(column.to_pylist())
 
 
 def _check_columns(schema: pa.Schema, where: str) -> None:
@@ -118,6 +174,8 @@ def _check_columns(schema: pa.Schema, where: str) -> None:
                 "forms are read by `sequence data parents import`."
             )
         found = schema.field(column).type
+        if pa.types.is_dictionary(found):
+            found = found.value_type
         if column == ID:
             fits, wanted = pa.types.is_string(found) or pa.types.is_large_string(found), "a string"
         else:

@@ -127,6 +127,9 @@ def read_recording(document: RecordingDocument, fetch: Callable[[str, str], byte
 
 def _content(path: Path, largest_bytes: int) -> bytes:
     try:
+        # A pipe would be waited for as long as nobody writes to it.
+        if path.exists() and not path.is_file():
+            raise InvalidInputError(f"{path} of the recording is no file. Copy the whole recording from the edge.")
         with path.open("rb") as file:
             content = file.read(largest_bytes + 1)
     except OSError as error:

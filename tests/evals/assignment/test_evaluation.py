@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bundles.errors import InvalidInputError
+from bundles.errors import IntegrityError, InvalidInputError
 from bundles.evidence import Evaluation
 from bundles.runners import Runner
+from evals.assigning import outcome
 from evals.assigning.execution import assign_and_execute
+from evals.assigning.outcome import figures
 from evals.assigning.policy import Policy
 from evals.assigning.rule import Reason
 from evals.evaluation import attest_evaluation, verify_evaluation
@@ -166,6 +168,19 @@ def test_the_sandbox_is_seeded_and_its_faults_are_part_of_the_inputs(trading: De
     # An order that nobody takes costs what the market did meanwhile, and the choice cannot have mattered.
     assert worse.metrics["regret_1e9"] == 0
     assert [each.metrics["look"] for each in (usual, other, worse)] == [1, 2, 3]
+
+
+def test_nobody_attests_figures_that_the_result_does_not_show(trading: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    made_up = {"regret_bps_upper95": 0.0, "fill_ratio": 1.0}
+    with monkeypatch.context() as forging:
+        forging.setattr(outcome, "figures", lambda *args, **more: figures(*args, **more) | made_up)
+        forged = trading.evaluate(trading.policy(100 * MONEY, 500 * MONEY))
+    # The result is the right one, and the record is not.
+    assert verify_evaluation(trading.catalog, forged.eval_id, trading.data_root)[0]
+    before = trading.catalog.ledger.state(forged_bundle := trading.catalog.bundle_of(forged))
+    with pytest.raises(IntegrityError, match=r"other figures of it: fill_ratio 1 for 0\.\d+, regret_bps_upper95 0"):
+        attest_evaluation(trading.catalog, forged.eval_id, trading.data_root, runner=Runner("other"), now_ns=3)
+    assert trading.catalog.ledger.state(forged_bundle) == before
 
 
 @pytest.mark.parametrize("faults", [None, FaultPlan()], ids=["replay", "sandbox"])

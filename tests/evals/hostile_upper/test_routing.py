@@ -10,7 +10,7 @@ import pytest
 
 from bundles.errors import InvalidInputError
 from bundles.routing import ImpactModel
-from evals.market.schema import ASK, BID
+from evals.market.schema import ASK, BID, BUY_TRADE
 from evals.market.tape import Tape
 from evals.parents.orders import PARENT, ParentOrders
 from evals.routing.execution import RoutingRun
@@ -56,21 +56,22 @@ def crowd(then_ns: int, count: int, apart_ns: int, horizon_ns: int) -> ParentOrd
 def test_no_decision_knows_a_row_that_was_received_a_nanosecond_later(slicing: str, faults: FaultPlan | None) -> None:
     tapes = [delayed(tape, 300 * MS) for tape in market(13)]
     names = [tape.info.instrument.venue for tape in tapes]
-    then_ns = int(tapes[0].events["receive_ns"][len(tapes[0].events) // 2])
-    parents = crowd(then_ns, 400, MS, 4 * S)
     costs = {"v0": COSTS, "v1": COSTS | {"freshness_ppm_per_s": 900}, "v2": COSTS | {"adverse_selection_ppm": 40}}
     model = model_of(*names, version="V3", costs=costs, max_book_age_ns=40 * MS)
     how: dict[str, Any] = {"model": model, "slicing": slicing, "faults": faults, "impact": ROOT_LAW}
-    found = [run(each, parents, **how) for each in (tapes, scrambled_after(tapes, then_ns))]
 
-    def decided(of: RoutingRun) -> Any:
+    def decided(of: RoutingRun, then_ns: int) -> Any:
         # In the sandbox every child is rejected on arrival, and its row shows the limit that was decided.
         rows = of.children[of.children["sent_ns"] <= then_ns]
         return rows[["sent_ns", "px_1e9", "parent", "slice", "venue", "reason"]]
 
-    assert len(decided(found[0])) > 300
-    assert decided(found[0]).tolist() == decided(found[1]).tolist()
-    assert found[0].digest() != found[1].digest()
+    for part in range(3, 11):
+        then_ns = int(tapes[0].events["receive_ns"][len(tapes[0].events) * part // 12])
+        parents = crowd(then_ns, 200, MS // 5, 4 * S)
+        found = [run(each, parents, **how) for each in (tapes, scrambled_after(tapes, then_ns))]
+        assert len(decided(found[0], then_ns)) >= 150
+        assert decided(found[0], then_ns).tolist() == decided(found[1], then_ns).tolist()
+        assert found[0].digest() != found[1].digest()
 
 
 def test_the_weights_of_a_decision_are_of_the_market_that_was_seen() -> None:
@@ -87,6 +88,16 @@ def test_the_weights_of_a_decision_are_of_the_market_that_was_seen() -> None:
         ]
         found = run(tapes, parents_of({"qty": 1}), model=model, slicing="immediate", faults=ALL_REJECTED)
         assert found.children["venue"].tolist() == [1], later
+
+
+@pytest.mark.parametrize("faults", [None, ALL_REJECTED], ids=["replay", "sandbox"])
+def test_participation_is_of_the_volume_that_was_seen(faults: FaultPlan | None) -> None:
+    # The trade happened before the decision, and was received after it.
+    for at, children in ((1_200 * MS, 0), (900 * MS, 1)):
+        rows = [*book_rows({99: 5}, {100: 5}), (at, BUY_TRADE, 100, 5), (60 * S, BID, 98, 1)]
+        tape = tape_of("one", rows, latency_ns=400 * MS)
+        found = run([tape], parents_of({"qty": 1}), slicing="pov", faults=faults)
+        assert found.parents["children"].tolist() == [children]
 
 
 @pytest.mark.parametrize("faults", [None, FaultPlan()], ids=["replay", "sandbox"])
