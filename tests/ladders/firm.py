@@ -315,9 +315,7 @@ class Climber:
     def sign(self) -> None:
         """Let the author sign the bundle."""
         signature = AUTHOR.sign(author_statement(self.firm.catalog, self.bundle).canonical())
-        sign_bundle(
-            self.firm.catalog, self.bundle, author=AUTHOR.name, signature=signature, now_ns=self.firm.now_ns
-        )
+        sign_bundle(self.firm.catalog, self.bundle, author=AUTHOR.name, signature=signature, now_ns=self.firm.now_ns)
 
     def attest(self, evaluation: Evaluation) -> None:
         """Let the second runner execute an evaluation's inputs."""

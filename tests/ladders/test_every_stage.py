@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from bundles.audit import verify
 from bundles.evidence import Evaluation
 from bundles.policy import default_policy
