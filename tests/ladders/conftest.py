@@ -23,6 +23,15 @@ def markets(tmp_path_factory: pytest.TempPathFactory) -> Markets:
     return Markets(tmp_path_factory.mktemp("markets"), (FIRST, LATER, DEPLOYED, RUNAWAY)).write()
 
 
+@pytest.fixture(scope="session")
+def maker(compiled_algo: Callable[[str], bytes]) -> bytes:
+    """Return a market maker's module."""
+    try:
+        return compiled_algo("maker")
+    except ToolchainMissingError as missing:
+        pytest.skip(str(missing))
+
+
 @pytest.fixture
 def firm(tmp_path: Path, markets: Markets) -> Firm:
     """Return a firm without bundles."""
@@ -36,8 +45,4 @@ def climber(request: pytest.FixtureRequest, firm: Firm) -> Climber:
         return firm.routing()
     if request.param == "assignment":
         return firm.assignment()
-    compiled: Callable[[str], bytes] = request.getfixturevalue("compiled_algo")
-    try:
-        return firm.algo(compiled("maker"))
-    except ToolchainMissingError as missing:
-        pytest.skip(str(missing))
+    return firm.algo(request.getfixturevalue("maker"))
