@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -92,9 +93,11 @@ def _registered(catalog: Catalog, data: Path, tape: Tape) -> str:
     from evals.market.datasets import build_dataset
     from evals.market.tape import write_tape
 
-    write_tape(data, tape)
+    files = write_tape(data, tape)
     instrument = tape.info.instrument
-    dataset = build_dataset(data, instrument.venue, instrument.symbol)
+    # Its own days only: without the real sample another tape of the same venue lies beside the hour.
+    first, last = (date.fromisoformat(path.parent.name.removeprefix("date=")) for path in (files[0], files[-1]))
+    dataset = build_dataset(data, instrument.venue, instrument.symbol, first, last)
     progress(
         f"Market data: {dataset.dataset_id}, {len(tape.events):,} events of {instrument.venue} {instrument.symbol}"
     )
