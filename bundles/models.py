@@ -31,3 +31,22 @@ def check_models(catalog: Catalog, manifest: Bundle) -> None:
 def _check_routing(catalog: Catalog, routing: str, impact: str) -> None:
     read_model(catalog, routing, RoutingModel)
     read_model(catalog, impact, ImpactModel)
+
+
+def model_digests(catalog: Catalog, manifest: Bundle) -> dict[str, str]:
+    """Return the digests of the files with the models that a bundle rests on, by what they are; an algo has none.
+
+    A manifest names artifacts only: what an evaluation was made with, its inputs say by these.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    if isinstance(manifest, AssignmentBundle):
+        found["assignment_model"] = (manifest.artifact, AssignmentModel.FILE)
+        model = read_model(catalog, manifest.artifact, AssignmentModel)
+        named = (model.routing_model, model.impact_model)
+    elif isinstance(manifest, SorBundle):
+        named = (manifest.routing_model, manifest.impact_model)
+    else:
+        return {}
+    found["routing_model"] = (named[0], RoutingModel.FILE)
+    found["impact_model"] = (named[1], ImpactModel.FILE)
+    return {what: catalog.artifact(artifact).files[file].digest for what, (artifact, file) in found.items()}

@@ -17,6 +17,7 @@ METRICS: Final[dict[str, Meaning]] = (
 
 
 _BOUND: Final = re.compile(r"(?P<end>lower|upper)(?P<percent>90|95|99)")
+_QUANTILE: Final = re.compile(r"p(?P<percent>50|75|95|99)")
 
 
 def meaning_of(name: str) -> Meaning:
@@ -28,6 +29,10 @@ def meaning_of(name: str) -> Meaning:
         of = METRICS[figure]
         text = f"{found['end'].capitalize()} end of the {found['percent']} % confidence interval"
         return Meaning(of.group, f"{of.label}, {found['end']} {found['percent']} %", of.scale, of.unit, text)
+    if figure in METRICS and (found := _QUANTILE.fullmatch(bound)):
+        of = METRICS[figure]
+        text = f"{found['percent']} % of the notional had at most this"
+        return Meaning(of.group, f"{of.label}, {bound}", of.scale, of.unit, text)
     family, _, rest = name.partition("_")
     inner, _, end = rest.rpartition("_")
     if family == "rejects":

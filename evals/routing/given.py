@@ -1,6 +1,7 @@
 """What a policy is evaluated with beside its tapes: parent orders, how they are executed, and which faults meet them.
 
-In an evaluation's inputs they stand as ``parents`` (a blob of the store), ``routing`` and, in the sandbox, ``faults``.
+In an evaluation's inputs they stand as ``parents`` (a blob of the store), ``routing`` and, in the sandbox, ``faults``;
+beside them the digests of the models.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 from bundles.canonical import read_document
-from bundles.errors import InvalidInputError
+from bundles.errors import IntegrityError, InvalidInputError
 from bundles.evidence import EngineFingerprint, EvaluationInputs
+from bundles.models import model_digests
 from evals.routing.settings import FaultPlan, RoutingSettings
 
 if TYPE_CHECKING:
@@ -68,10 +70,12 @@ class Given:
 
         Raises:
             InvalidInputError: for inputs that hold no such thing.
+            IntegrityError: if a model is not the one that the evaluation was made with.
 
         """
         from evals.parents.parquet import read_parents  # noqa: PLC0415
 
+        _check_models(catalog, inputs)
         content = catalog.blob(str(inputs.settings.get("parents")))
         settings = _read(inputs, "routing", RoutingSettings)
         faults = _read(inputs, "faults", FaultPlan) if inputs.kind == "sandbox" else None
@@ -92,6 +96,7 @@ class Given:
                 "parents": catalog.put_blob(self.content).digest,
                 "routing": self.settings.as_json(),
                 **plan,
+                **model_digests(catalog, catalog.manifest(bundle)),
             },
             seed=seed,
             engine=engine,
@@ -105,6 +110,16 @@ def look_in(inputs: EvaluationInputs) -> int:
     if not isinstance(look, int):
         raise InvalidInputError(f"The setting 'look' is {look!r}, not the number of a look. Evaluate it anew.")
     return look
+
+
+def _check_models(catalog: Catalog, inputs: EvaluationInputs) -> None:
+    for what, digest in model_digests(catalog, catalog.manifest(inputs.bundle)).items():
+        if inputs.settings.get(what) != digest:
+            raise IntegrityError(
+                f"{inputs.eval_id} was made with the {what.replace('_', ' ')} {inputs.settings.get(what)}, but the "
+                f"artifact of that name holds {digest}. Names never move: restore the store from a backup and run "
+                "`audit verify`."
+            )
 
 
 def _read(inputs: EvaluationInputs, name: str, schema: type[_Document]) -> _Document:

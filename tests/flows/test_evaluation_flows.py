@@ -84,7 +84,7 @@ def assert_judged(climber: Climber, state: Ended, kind: str) -> str:
     assert len(shown[f"figures-{name}"]) > 500
     rows = json.loads(shown[f"metrics-{name}"])
     assert len(rows) > 10
-    assert all(row["group"] and row["metric"] and row["meaning"] for row in rows)
+    assert [row["metric"] for row in rows if not row["meaning"]] == []
     return str(outcome.eval_id)
 
 

@@ -1,4 +1,4 @@
-"""A few synthetic days of one symbol below a data root: an algo's home, two venues to route over, their orders."""
+"""A few synthetic days of one symbol below a data root: an algo's home venue, two venues to route over, orders."""
 
 from __future__ import annotations
 

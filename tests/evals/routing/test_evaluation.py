@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from bundles.catalog import Catalog
+from bundles.catalog import Catalog, ref_key
 from bundles.compile import compile_assignment, compile_sor
-from bundles.errors import InvalidInputError, MalformedDocumentError
+from bundles.errors import IntegrityError, InvalidInputError, MalformedDocumentError
 from bundles.runners import Runner
 from bundles.store import open_store
 from evals.evaluation import attest_evaluation, verify_evaluation
@@ -125,6 +125,23 @@ def test_one_venue_is_its_own_best(given: dict[str, Any]) -> None:
     for kind in ("replay", "sandbox"):
         metrics = evaluate_routing(kind=kind, **alone).metrics  # type: ignore[arg-type]
         assert metrics["savings_vs_best_venue_bps"] == 0
+
+
+def test_a_model_that_another_took_the_name_of_is_missed(
+    given: dict[str, Any], data_root: Path, tmp_path: Path
+) -> None:
+    catalog = given["catalog"]
+    evaluation = evaluate_routing(kind="replay", **given)
+    artifact = catalog.bundle(given["bundle"]).routing_model
+    settings = evaluation.inputs.settings
+    assert settings["routing_model"] == catalog.artifact(artifact).files["routing-model.json"].digest
+    assert settings["routing_model"] in evaluation.inputs.blobs
+    # Somebody with write access takes the reference away, and registers other coefficients under the name.
+    (tmp_path / "store" / ref_key("artifacts", artifact)).unlink()
+    catalog.register_artifact(artifact, {"routing-model.json": model_of(*VENUES).canonical()})
+    with pytest.raises(IntegrityError, match="was made with the routing model"):
+        verify_evaluation(catalog, evaluation.eval_id, data_root)
+    assert evaluate_routing(kind="replay", **given).eval_id != evaluation.eval_id
 
 
 def test_is_refused_before_anything_is_kept(given: dict[str, Any]) -> None:
