@@ -34,8 +34,9 @@ def nightly_evaluations(
 ) -> list[Judged]:
     """Evaluate what is on the ladders; a bundle whose evaluation fails falls where the policy says so.
 
-    Algos are replayed, from shadow on also run beside the incumbent; policies execute the day's parent orders, from
-    sandbox on in the sandbox, too; what is live is reviewed against its recording.
+    Algos are replayed, policies execute the day's parent orders; what is live is also run in shadow or in the sandbox,
+    and what is scaled is reviewed against its recording. A kind that a stage ahead asks for is left to people: each
+    evaluation is one more look at a bundle, and every look makes the next bounds wider.
 
     Args:
         venue: Algos run on this venue's data only. Empty: whichever has the newest day.
@@ -58,7 +59,8 @@ def nightly_evaluations(
     rows: list[dict[str, str]] = []
     failures: list[str] = []
     for bundle, standing in before.items():
-        for each in wanted_evaluations(bundle, standing, night, Where(seed=seed, data=data, store=store)):
+        wanted = wanted_evaluations(bundle, standing, night, Where(seed=seed, data=data, store=store))
+        for each in (each for each in wanted if each.kind not in standing.asked_ahead):
             row = {"bundle": bundle, "kind": each.kind, "verdict": "none", "evaluation": "", "why": each.without}
             if each.run is not None:
                 state = each.run()

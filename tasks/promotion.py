@@ -152,19 +152,24 @@ class Standing:
     stage: str
     rung: int
     needs: Needs
+    asked_ahead: frozenset[str]
+    """The kinds of evaluation that stages ahead ask for."""
 
 
 @task(task_run_name="list standing bundles", cache_policy=NO_CACHE)
 def standing_bundles(*, store: str) -> dict[str, Standing]:
     """Return the bundles that stand at stage replay or higher, by id; those in quarantine are left out."""
     catalog, now_ns = open_catalog(store), time.time_ns()
+    policy = Verifier(catalog).governance().policy
     found = {}
     for bundle in catalog.bundle_ids():
         manifest, state = catalog.bundle(bundle), catalog.ledger.state(bundle)
-        target = manifest.kind
-        stage = state.stage_at(now_ns)
-        if stage != STAGES[target][0] and state.quarantine is None:
-            found[bundle] = Standing(target, stage, STAGES[target].index(stage), needs_of(catalog, manifest))
+        stages, stage = STAGES[manifest.kind], state.stage_at(now_ns)
+        if stage != stages[0] and state.quarantine is None:
+            rung = stages.index(stage)
+            rules = [policy.rule(manifest.kind, each) for each in stages[rung + 1 :]]
+            ahead = frozenset(rule.evidence for rule in rules if rule)
+            found[bundle] = Standing(manifest.kind, stage, rung, needs_of(catalog, manifest), ahead)
     return found
 
 

@@ -79,14 +79,14 @@ def assert_evaluated(firm: Firm, rows: list[dict[str, str]]) -> None:
         assert judge(firm.catalog, evaluation).verdict == row["verdict"]
 
 
-def test_each_bundle_is_evaluated_as_its_stage_and_those_below_ask(firm: Firm, maker: bytes) -> None:
-    algo, routing = firm.algo(maker).climb("shadow"), firm.routing().climb("sandbox")
+def test_each_bundle_is_evaluated_by_the_kinds_that_no_stage_ahead_asks_for(firm: Firm, maker: bytes) -> None:
+    algo, routing = firm.algo(maker).climb("live"), firm.routing().climb("live")
     assignment, beginner = firm.assignment().climb("sandbox"), firm.algo(maker, num_levels=2).climb("replay")
     firm.routing("pov")  # stands at research
     state, rows = night(firm)
     assert state.is_completed(), state.message
     asked = {(each.bundle, "replay") for each in (beginner, algo, routing, assignment)}
-    asked |= {(algo.bundle, "shadow"), (routing.bundle, "sandbox"), (assignment.bundle, "sandbox")}
+    asked |= {(algo.bundle, "shadow"), (routing.bundle, "sandbox")}
     assert wanted(rows) == asked
     assert len(rows) == len(asked)
     assert_evaluated(firm, rows)
@@ -108,7 +108,7 @@ def digests(firm: Firm, day: int) -> list[str]:
 
 
 def test_without_parent_orders_the_rows_say_why(firm: Firm, maker: bytes) -> None:
-    algo, routing = firm.algo(maker).climb("replay"), firm.routing().climb("sandbox")
+    algo, routing = firm.algo(maker).climb("replay"), firm.routing().climb("live")
     orders = firm.markets.parents(DEPLOYED)
     orders.rename(orders.with_name(".orders.parquet"))  # as a recorder does while it writes
     state, rows = night(firm)
@@ -121,10 +121,10 @@ def test_without_parent_orders_the_rows_say_why(firm: Firm, maker: bytes) -> Non
     assert_evaluated(firm, [row for row in rows if row["bundle"] == algo.bundle])
 
 
-def test_what_is_live_is_reviewed_against_its_recording(firm: Firm, maker: bytes) -> None:
+def test_what_is_scaled_is_reviewed_against_its_recording(firm: Firm, maker: bytes) -> None:
     algo, routing, silent = firm.algo(maker), firm.routing(), firm.assignment()
     for each in (algo, routing, silent):
-        each.climb("live")
+        each.climb("scaled")
     for each in (algo, routing):
         each.recorded(firm.data_root / "recordings" / each.bundle / f"date={NEWEST}")
     # The algo was deployed on another venue than the one on which algos run this night.
@@ -161,7 +161,7 @@ def test_a_policy_that_learns_volume_is_given_the_days_before(firm: Firm) -> Non
 
 def test_a_policy_without_its_model_does_not_stop_the_night(firm: Firm) -> None:
     routing: Climber = firm.routing().climb("replay")
-    broken = lent(firm, compile_assignment(artifact="art_research", min_venues=2), "sandbox")
+    broken = lent(firm, compile_assignment(artifact="art_research", min_venues=2), "live")
     state, rows = night(firm)
     assert state.is_failed()
     assert "2 of 3 evaluations could not be made (1 pass" in (state.message or "")
