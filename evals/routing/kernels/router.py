@@ -66,7 +66,7 @@ def on_slice(store: Store, rules: Rules, feeds: Feeds, run: int) -> None:
         each.volume_seen_1e8 = volume_1e8
         want_1e8 = min(want_1e8, each.allowance_1e8)
     want_1e8 -= each.filled_1e8 + each.committed_1e8
-    if want_1e8 > 0 and each.seen_mid_1e9 > 0:
+    if want_1e8 > 0 and each.mid_1e9 > 0:  # if no mid was seen, no venue is live
         _decide(store, rules, feeds, run, want_1e8)
         if rules.sandbox != 0:
             _send(store, rules, run, of)

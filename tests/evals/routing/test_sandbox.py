@@ -19,12 +19,15 @@ from evals.routing.split import identity_of
 from tests.evals.routing.desk import COIN, MS, START_NS, USD, S, book_rows, model_of, parents_of, tape_of
 from tests.evals.routing.test_replay import market, orders_for, run
 
+STILL = 3600 * S
+"""How old a book may be where nothing happens for long."""
 CALM = FaultPlan(reject_ppm=0, partial_fill_ppm=0, stale_ppm=0, burst_ppm=0)
 END = (100 * S, BID, 90, 1)
 
 
 def sent(rows: list[tuple[Any, ...]], order: dict[str, Any], plan: FaultPlan = CALM, **how: Any) -> RoutingRun:
-    given: dict[str, Any] = {"settings": RoutingSettings(slices=1, latency_ns=5 * MS), "faults": plan}
+    settings = RoutingSettings(slices=1, latency_ns=5 * MS, market_age_ns=STILL)
+    given: dict[str, Any] = {"settings": settings, "faults": plan}
     return run([tape_of("one", rows, maker_fee_ppm=-100, taker_fee_ppm=200)], parents_of(order), **given | how)
 
 
@@ -125,7 +128,7 @@ def test_a_level_that_is_set_again_while_a_child_travels_is_there_again() -> Non
 
 def test_children_slower_than_the_slices_never_fill_too_much() -> None:
     rows = [*book_rows({99: 5}, {100: 1, 101: 1, 102: 9}), END]
-    slow = RoutingSettings(slices=5, latency_ns=15 * S)
+    slow = RoutingSettings(slices=5, latency_ns=15 * S, market_age_ns=STILL)
     found = sent(rows, {"qty": 5, "horizon": 20 * S}, settings=slow)
     assert found.parents["filled_1e8"][0] <= 5 * COIN
     assert found.parents["children"][0] == 5
@@ -143,7 +146,7 @@ def test_children_slower_than_the_slices_never_fill_too_much() -> None:
 def test_rejected_children_fill_nothing_and_are_tried_again_by_the_next_slice() -> None:
     rows = [*book_rows({99: 5}, {100: 9}), END]
     always = CALM.model_copy(update={"reject_ppm": 1_000_000})
-    found = sent(rows, {"qty": 2, "horizon": 20 * S}, always, settings=RoutingSettings(slices=4))
+    found = sent(rows, {"qty": 2, "horizon": 20 * S}, always, settings=RoutingSettings(slices=4, market_age_ns=STILL))
     assert [row[3] for row in fills(found)] == [REJECTED] * 4
     assert found.parents["rejects"][0] == 4
     assert found.parents["shortfall_1e9"][0] == found.parents["opportunity_1e9"][0]

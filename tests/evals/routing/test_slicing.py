@@ -91,7 +91,7 @@ def two_days() -> list[Tape]:
 
 def test_vwap_follows_the_curve_of_earlier_days() -> None:
     order = parents_of({"qty": 4, "at": DAY_NS + 60 * S, "horizon": 2 * H - 60 * S})
-    settings = RoutingSettings(slices=2, curve_bin_s=3600)
+    settings = RoutingSettings(slices=2, curve_bin_s=3600, market_age_ns=3_600 * S)
     order.rows["arrival_ns"] -= 60 * S
     order.rows["horizon_ns"] += 60 * S
     assert filled(run(two_days(), order, slicing="vwap", settings=settings)) == {0: 1, 1: 3}
