@@ -9,6 +9,7 @@ Pure: a stored verdict is never trusted, it is derived again.
 * So is an evaluation under settings that are easier than the stage asks for: that it passed says too little.
 * So is a rule on a confidence bound while the value that it asks for lies within the interval: the data neither show
   that it holds nor that it does not.
+* Or a rule on a probability between the value that it asks for and the one at which it fails.
 * Dry-run rules are shown and decide nothing.
 """
 
@@ -136,6 +137,8 @@ def _rule_check(rule: Rule, metrics: Metrics) -> Check:
     if _HOLDS[rule.op](float(shown), rule.value) != holds:
         shown = repr(value)  # rounding would make the text say the opposite
     text = f"{rule.judged} {shown} {wanted}"
+    if not holds and rule.fails_at is not None and _HOLDS[rule.op](value, rule.fails_at):
+        return Check(f"{text}: not told yet, it fails at {_figure(rule.fails_at)}", None, rule.dry_run)
     other = None if holds or rule.other_bound is None else metrics.get(rule.other_bound)
     if other is not None and _HOLDS[rule.op](other, rule.value):
         return Check(f"{text}: not told yet, {rule.other_bound} is {_figure(other)}", None, rule.dry_run)

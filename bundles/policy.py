@@ -36,6 +36,8 @@ class Rule(Part):
     bound: Bound | None = None
     """Judge a confidence bound in place of the figure itself: the metric ``<metric>_<bound>``, such as
     ``return_bps_lower95``."""
+    fails_at: Number | None = None
+    """Of probabilities: the rule fails only where this value is missed as well; between the two the data tell neither."""
     dry_run: Flag = False
 
     @property

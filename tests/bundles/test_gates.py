@@ -178,3 +178,15 @@ def test_a_bound_is_not_told_while_the_value_lies_within_the_interval(lower, upp
     assert judged((mirrored,), metrics=other, coverage=enough).verdict == verdict
     if verdict == "inconclusive" and lower is not None:
         assert "not told yet, pnl_diff_bps_upper95 is 0.9" in result.checks[-1].text
+
+
+@pytest.mark.parametrize(
+    ("probability", "verdict"),
+    [(0.95, "pass"), (0.9, "pass"), (0.5, "inconclusive"), (0.1, "inconclusive"), (0.05, "fail")],
+)
+def test_a_probability_between_two_values_tells_nothing(probability: float, verdict: str) -> None:
+    likely = Rule(metric="deflated_sharpe", op=">=", value=0.9, fails_at=0.1)
+    enough = Coverage(first_ns=0, last_ns=300 * 10**9, events=1000, packets=0)
+    result = judged((likely,), metrics={"deflated_sharpe": probability}, coverage=enough)
+    assert result.verdict == verdict
+    assert (verdict == "inconclusive") == ("it fails at 0.1" in result.checks[-1].text)
