@@ -37,7 +37,7 @@ class Rule(Part):
     """Judge a confidence bound in place of the figure itself: the metric ``<metric>_<bound>``, such as
     ``return_bps_lower95``."""
     fails_at: Number | None = None
-    """Of probabilities: the rule fails only where this value is missed as well; between the two the data tell neither."""
+    """Of probabilities: it fails only where this value is missed as well; between the two the data tell neither."""
     dry_run: Flag = False
 
     @property
