@@ -1,4 +1,4 @@
-"""Flow `nightly-evaluations`: what stands on the ladders, on the newest day of data, by the evidence of its stage."""
+"""Flow `nightly-evaluations`: what stands on the ladders, on the newest day, by the kinds of the stages climbed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class NightlyError(LadderError):
 
 @flow(
     name="nightly-evaluations",
-    description="Evaluates whatever stands at replay or higher on the newest day of data, each as its stage asks for.",
+    description="Evaluates whatever stands at replay or higher on the newest day, by the kinds of the stages climbed.",
 )
 def nightly_evaluations(
     venue: Annotated[str, titled("Venue")] = "",
