@@ -95,10 +95,14 @@ def title_of(evaluation: Evaluation, markets: Sequence[tuple[str, str]]) -> str:
     """Return what was evaluated, and on which markets."""
     assets = sorted(set(markets))
     symbols = groupby(assets[:MOST_MARKETS], key=lambda each: each[0])
-    named = ", ".join(f"{', '.join(venue for _, venue in group)} {symbol}" for symbol, group in symbols)
+    named = ", ".join(_market_name(symbol, [venue for _, venue in group]) for symbol, group in symbols)
     more = f" and {len(assets) - MOST_MARKETS} more" if len(assets) > MOST_MARKETS else ""
     kind = evaluation.inputs.kind.replace("-", " ").capitalize()
     return f"{kind} of {short_id('bun', evaluation.inputs.bundle)}" + (f" on {named}{more}" if named else "")
+
+
+def _market_name(symbol: str, venues: Sequence[str]) -> str:
+    return f"{venues[0]} {symbol}" if len(venues) == 1 else f"{symbol} ({', '.join(venues)})"
 
 
 def read_log(content: bytes) -> NDArray[Any]:

@@ -212,7 +212,7 @@ def test_several_symbols_and_venues_are_one_evaluation(sequence: Command, bundle
     assert again["eval_id"] == made["eval_id"]
     assert sequence.json("eval", "verify", made["eval_id"])["same"] is True
     page = (sequence.folder / "report.html").read_text(encoding="utf-8")
-    assert "coinbase BTC-USD, kraken BTC-USD, coinbase ETH-USD, kraken ETH-USD" in page
+    assert "BTC-USD (coinbase, kraken), ETH-USD (coinbase, kraken)" in page
     by_name = sequence.json(*listed)
     assert by_name["datasets"] == [names[s, v] for s in ("ETH-USD", "BTC-USD") for v in ("coinbase", "kraken")]
     assert by_name["eval_id"] != made["eval_id"]

@@ -81,7 +81,7 @@ def test_five_looks_together_keep_the_level_over_500_trials(name: str) -> None:
     assert sequential(name, TRIALS) <= 0.05
 
 
-@pytest.mark.parametrize("look", [1, 3])
+@pytest.mark.parametrize("look", [1, pytest.param(3, marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", NULLS)
 def test_a_shift_of_one_and_a_half_times_the_detectable_is_always_found(name: str, look: int) -> None:
     for seed in range(20):
