@@ -14,6 +14,7 @@ actions and equity, the matches, the differences of each interval, and the event
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,9 +24,12 @@ from bundles.canonical import digest_of, short_id
 from bundles.errors import IntegrityError, InvalidInputError
 from bundles.evidence import Dataset, EngineFingerprint, Evaluation, EvaluationInputs
 from bundles.manifests import Bundle, EdgeBundle
+from evals.engine.fingerprint import engine_digest, sources_digest
 from evals.engine.settings import ReplaySettings
 from evals.evaluation import Engine, Findings, Progress, record
 from evals.replay import edge_bundle
+from evals.routing.settings import RoutingSettings
+from evals.statistics.looks import LOOK, look_of
 
 if TYPE_CHECKING:
     from bundles.catalog import Catalog
@@ -35,7 +39,6 @@ if TYPE_CHECKING:
     from evals.recordings.reading import Recording
     from evals.recordings.review import Review
     from evals.recordings.schema import EdgeRecording
-    from evals.routing.settings import RoutingSettings
 
 _SOURCES: Final = ("evals/live_review.py", "evals/recordings", "evals/statistics", "evals/market/book.py")
 _POLICY_SOURCES: Final = (
@@ -56,9 +59,6 @@ _PREFIX: Final = "recording"
 
 def engine_fingerprint() -> EngineFingerprint:
     """Return what reviews a recording here."""
-    from importlib.metadata import version  # noqa: PLC0415
-
-    from evals.engine.fingerprint import engine_digest, sources_digest  # noqa: PLC0415
     from evals.recordings.review import NAME, VERSION  # noqa: PLC0415 -- loads Numba
 
     return EngineFingerprint(
@@ -96,7 +96,6 @@ def evaluate_live_review(
 
     """
     from evals.recordings.reading import read_folder  # noqa: PLC0415 -- pyarrow loads only when something is run
-    from evals.statistics.looks import look_of  # noqa: PLC0415
 
     manifest = catalog.bundle(bundle)
     datasets = [catalog.dataset(name) for name in ([dataset] if isinstance(dataset, str) else dataset)]
@@ -151,8 +150,6 @@ def _checked_policy(
     settings: ReplaySettings | RoutingSettings | None,
 ) -> dict[str, JsonValue]:
     """Return the settings of a policy's replay; refuse what does not go with the recording."""
-    from evals.routing.settings import RoutingSettings  # noqa: PLC0415
-
     _parents_of(recording, manifest, datasets, where)
     chosen = settings or RoutingSettings()
     if not isinstance(chosen, RoutingSettings):
@@ -221,7 +218,6 @@ def _reviewed(catalog: Catalog, inputs: EvaluationInputs, data_root: Path, progr
     from evals.market.datasets import open_dataset  # noqa: PLC0415
     from evals.recordings.checks import check_market  # noqa: PLC0415
     from evals.recordings.review import review  # noqa: PLC0415
-    from evals.statistics.looks import LOOK  # noqa: PLC0415
 
     manifest = edge_bundle(catalog, short_id("bun", inputs.bundle))
     datasets = [catalog.dataset(short_id("data", each)) for each in inputs.datasets]
@@ -270,9 +266,6 @@ def recording_of(catalog: Catalog, inputs: EvaluationInputs) -> tuple[Recording,
 
 def policy_fingerprint() -> EngineFingerprint:
     """Return what reviews a policy's recording here."""
-    from importlib.metadata import version  # noqa: PLC0415
-
-    from evals.engine.fingerprint import sources_digest  # noqa: PLC0415
     from evals.recordings.policies import NAME, VERSION  # noqa: PLC0415 -- loads Numba
 
     return EngineFingerprint(
@@ -306,8 +299,6 @@ def _reviewed_policy(
 ) -> PolicyReview:
     from evals.market.datasets import open_dataset  # noqa: PLC0415
     from evals.recordings.policies import review_policy  # noqa: PLC0415
-    from evals.routing.settings import RoutingSettings  # noqa: PLC0415
-    from evals.statistics.looks import LOOK  # noqa: PLC0415
 
     manifest = catalog.manifest(inputs.bundle)
     datasets = [catalog.dataset(short_id("data", each)) for each in inputs.datasets]

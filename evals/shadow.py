@@ -22,6 +22,7 @@ from evals.replay import edge_bundle, run_replay
 from evals.shadowing.findings import ENGINE_NAME, ENGINE_VERSION, Pair, findings_of, pair_of
 from evals.shadowing.incumbents import Incumbent, incumbent_of
 from evals.shadowing.settings import FLAT, RecordedSettings, ShadowSettings
+from evals.statistics.looks import look_of
 
 if TYPE_CHECKING:
     from bundles.catalog import Catalog
@@ -155,7 +156,6 @@ def _inputs(
     fault: str = "",
 ) -> EvaluationInputs:
     """Return the inputs; those of the record, if the same was evaluated before, when the store held less."""
-    from evals.statistics.looks import look_of  # noqa: PLC0415
     from evals.statistics.trials import trials_of  # noqa: PLC0415
 
     inputs = EvaluationInputs(

@@ -15,6 +15,7 @@ from bundles.errors import IntegrityError, InvalidInputError
 from bundles.evidence import EngineFingerprint, EvaluationInputs
 from bundles.models import model_digests
 from evals.routing.settings import FaultPlan, RoutingSettings
+from evals.statistics.looks import look_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,8 +86,6 @@ class Given:
         self, catalog: Catalog, bundle: str, datasets: Sequence[Dataset], seed: int, engine: EngineFingerprint
     ) -> EvaluationInputs:
         """Keep the orders and return the inputs of an evaluation; those of the record, if the same was done before."""
-        from evals.statistics.looks import look_of  # noqa: PLC0415
-
         plan = {} if self.faults is None else {"faults": self.faults.as_json()}
         inputs = EvaluationInputs(
             kind="replay" if self.faults is None else "sandbox",
