@@ -180,7 +180,7 @@ def signer_of(message: bytes, armored: str, namespace: str) -> PublicKey:
         BadSignatureError: saying why it does not count.
 
     """
-    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 -- see _load
+    from cryptography.exceptions import InvalidSignature
 
     try:
         fields = _Fields(_dearmored(armored))
@@ -213,11 +213,11 @@ def _load_signer(blob: bytes) -> tuple[PublicKey, _Loaded]:
 
 def _verify(key: PublicKey, loaded: _Loaded, signature: bytes, signed: bytes) -> None:
     """Check a signature of RFC 5656, 8332, 8709 or PROTOCOL.u2f; raises ValueError, or InvalidSignature."""
-    from cryptography.hazmat.primitives import hashes  # noqa: PLC0415 -- see _load
-    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey  # noqa: PLC0415
-    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15  # noqa: PLC0415
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey  # noqa: PLC0415
-    from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature  # noqa: PLC0415
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+    from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
     fields = _Fields(signature)
     made_with, proof = fields.string().decode(), fields.string()
@@ -262,10 +262,10 @@ def _check_algorithm(algorithm: str) -> None:
 def _load(blob: bytes) -> tuple[PublicKey, _Loaded]:
     """Read a key blob that ``ssh-keygen`` could have written; raises ValueError."""
     # The cryptography package takes as long to import as all the rest, and is needed only where keys are.
-    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey  # noqa: PLC0415
-    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+    from cryptography.hazmat.primitives.serialization import (
         Encoding,
         PublicFormat,
         load_ssh_public_key,

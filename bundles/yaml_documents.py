@@ -23,7 +23,7 @@ def read_yaml(schema: type[Read], text: str, name: str) -> Read:
         MalformedDocumentError: bad YAML, a key given twice, an alias, or anything that the schema does not know.
 
     """
-    import yaml  # noqa: PLC0415 -- most commands read no YAML
+    import yaml  # most commands read no YAML
 
     lines: dict[Path, int] = {}
     try:
@@ -51,7 +51,7 @@ def _plain(
 ) -> Any:
     """Return a node as plain data, noting in ``lines`` where each path begins."""
     lines.setdefault(path, node.start_mark.line + 1)
-    from yaml import ScalarNode, SequenceNode  # noqa: PLC0415 -- as above
+    from yaml import ScalarNode, SequenceNode
 
     if isinstance(node, ScalarNode):
         try:

@@ -87,7 +87,7 @@ def evaluate_assignment(
         NotFoundError, IntegrityError: as `evaluation.record`.
 
     """
-    from evals.routing.execution import check_execution  # noqa: PLC0415 -- Numba loads only when something is run
+    from evals.routing.execution import check_execution
 
     policy = Policy.of(catalog, bundle)
     datasets = [catalog.dataset(name) for name in ([dataset] if isinstance(dataset, str) else dataset)]
@@ -104,8 +104,8 @@ def evaluate_assignment(
 def _execute(
     catalog: Catalog, inputs: EvaluationInputs, data_root: Path, progress: Callable[[str], None] | None
 ) -> Findings:
-    from evals.assigning.outcome import figures  # noqa: PLC0415 -- Numba loads only when something is run
-    from evals.metrics import validation_metrics  # noqa: PLC0415
+    from evals.assigning.outcome import figures
+    from evals.metrics import validation_metrics
 
     parents, done = _executed(catalog, inputs, data_root, progress)
     summaries = [catalog.dataset(short_id("data", each)).validation for each in inputs.datasets]
@@ -128,7 +128,7 @@ def _result(catalog: Catalog, inputs: EvaluationInputs, data_root: Path) -> str:
 def _executed(
     catalog: Catalog, inputs: EvaluationInputs, data_root: Path, progress: Callable[[str], None] | None
 ) -> tuple[ParentOrders, Assigned]:
-    from evals.assigning.execution import assign_and_execute  # noqa: PLC0415
+    from evals.assigning.execution import assign_and_execute
 
     policy = Policy.of(catalog, short_id("bun", inputs.bundle))
     datasets = [catalog.dataset(short_id("data", each)) for each in inputs.datasets]
@@ -152,9 +152,9 @@ def _result_digest(inputs: EvaluationInputs, done: Assigned) -> str:
 
 def rows_as_parquet(parents: ParentOrders, rows: NDArray[np.void]) -> bytes:
     """Write assigned parents as parquet: the same rows give the same bytes."""
-    import numpy as np  # noqa: PLC0415
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.parquet as pq  # noqa: PLC0415
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     names: tuple[str, ...] = rows.dtype.names or ()
     columns = {"parent_id": pa.array(parents.ids, pa.string())}

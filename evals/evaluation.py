@@ -66,27 +66,27 @@ def engine_of(catalog: Catalog, inputs: EvaluationInputs) -> Engine:
     target = catalog.manifest(inputs.bundle).kind
     match inputs.kind, target:
         case "replay", "edge":
-            from evals.replay import REPLAY  # noqa: PLC0415
+            from evals.replay import REPLAY
 
             return REPLAY
         case "shadow", "edge":
-            from evals.shadow import SHADOW  # noqa: PLC0415
+            from evals.shadow import SHADOW
 
             return SHADOW
         case "replay" | "sandbox", "sor":
-            from evals.routing.evaluating import ROUTING  # noqa: PLC0415
+            from evals.routing.evaluating import ROUTING
 
             return ROUTING
         case "replay" | "sandbox", "assignment":
-            from evals.assignment import ASSIGNMENT  # noqa: PLC0415
+            from evals.assignment import ASSIGNMENT
 
             return ASSIGNMENT
         case "live-review", "edge":
-            from evals.live_review import LIVE_REVIEW  # noqa: PLC0415
+            from evals.live_review import LIVE_REVIEW
 
             return LIVE_REVIEW
         case "live-review", "sor" | "assignment":
-            from evals.live_review import POLICY_REVIEW  # noqa: PLC0415
+            from evals.live_review import POLICY_REVIEW
 
             return POLICY_REVIEW
     raise InvalidInputError(

@@ -59,7 +59,7 @@ _PREFIX: Final = "recording"
 
 def engine_fingerprint() -> EngineFingerprint:
     """Return what reviews a recording here."""
-    from evals.recordings.review import NAME, VERSION  # noqa: PLC0415 -- loads Numba
+    from evals.recordings.review import NAME, VERSION
 
     return EngineFingerprint(
         name=NAME,
@@ -95,7 +95,7 @@ def evaluate_live_review(
         InvalidInputError: for a recording that is malformed, or of another bundle, market or window than given.
 
     """
-    from evals.recordings.reading import read_folder  # noqa: PLC0415 -- pyarrow loads only when something is run
+    from evals.recordings.reading import read_folder
 
     manifest = catalog.bundle(bundle)
     datasets = [catalog.dataset(name) for name in ([dataset] if isinstance(dataset, str) else dataset)]
@@ -132,7 +132,7 @@ def _checked_algo(
     settings: ReplaySettings | RoutingSettings | None,
 ) -> dict[str, JsonValue]:
     """Return the settings of a twin; refuse what does not go with the recording."""
-    from evals.recordings.checks import check_market  # noqa: PLC0415
+    from evals.recordings.checks import check_market
 
     document = _edge_document(recording, manifest, where)
     check_market(recording, [document.venue], datasets, where)
@@ -159,10 +159,10 @@ def _checked_policy(
 
 def _parents_of(recording: Recording, manifest: Bundle, datasets: Sequence[Dataset], where: str) -> ParentOrders:
     """Return the parent orders of a recording of this policy; refuse any other."""
-    from evals.parents.parquet import read_parents  # noqa: PLC0415
-    from evals.recordings.checks import check_bundle, check_market  # noqa: PLC0415
-    from evals.recordings.policies import check_children  # noqa: PLC0415
-    from evals.recordings.schema import PolicyRecording  # noqa: PLC0415
+    from evals.parents.parquet import read_parents
+    from evals.recordings.checks import check_bundle, check_market
+    from evals.recordings.policies import check_children
+    from evals.recordings.schema import PolicyRecording
 
     document = recording.document
     if not isinstance(document, PolicyRecording):
@@ -176,8 +176,8 @@ def _parents_of(recording: Recording, manifest: Bundle, datasets: Sequence[Datas
 
 def _edge_document(recording: Recording, manifest: Bundle, where: str) -> EdgeRecording:
     """Return the document of a recording of this algo; refuse any other."""
-    from evals.recordings.checks import check_bundle  # noqa: PLC0415
-    from evals.recordings.schema import EdgeRecording  # noqa: PLC0415
+    from evals.recordings.checks import check_bundle
+    from evals.recordings.schema import EdgeRecording
 
     if not isinstance(recording.document, EdgeRecording):
         raise InvalidInputError(f"{where} is the recording of a policy, and {manifest.bundle_id} is an algo.")
@@ -192,8 +192,8 @@ def _setting_of(file_name: str) -> str:
 
 
 def _execute(catalog: Catalog, inputs: EvaluationInputs, data_root: Path, progress: Progress | None) -> Findings:
-    from evals.metrics import validation_metrics  # noqa: PLC0415
-    from evals.recordings.figures import metrics_of  # noqa: PLC0415
+    from evals.metrics import validation_metrics
+    from evals.recordings.figures import metrics_of
 
     done = _reviewed(catalog, inputs, data_root, progress)
     datasets = [catalog.dataset(short_id("data", each)) for each in inputs.datasets]
@@ -214,10 +214,10 @@ def _result(catalog: Catalog, inputs: EvaluationInputs, data_root: Path) -> str:
 
 
 def _reviewed(catalog: Catalog, inputs: EvaluationInputs, data_root: Path, progress: Progress | None) -> Review:
-    from evals.latency_trace import parse_trace  # noqa: PLC0415
-    from evals.market.datasets import open_dataset  # noqa: PLC0415
-    from evals.recordings.checks import check_market  # noqa: PLC0415
-    from evals.recordings.review import review  # noqa: PLC0415
+    from evals.latency_trace import parse_trace
+    from evals.market.datasets import open_dataset
+    from evals.recordings.checks import check_market
+    from evals.recordings.review import review
 
     manifest = edge_bundle(catalog, short_id("bun", inputs.bundle))
     datasets = [catalog.dataset(short_id("data", each)) for each in inputs.datasets]
@@ -250,7 +250,7 @@ def recording_of(catalog: Catalog, inputs: EvaluationInputs) -> tuple[Recording,
         IntegrityError: if the inputs do not name all of its files.
 
     """
-    from evals.recordings.reading import read_header, read_recording  # noqa: PLC0415
+    from evals.recordings.reading import read_header, read_recording
 
     named = {name: str(value) for name, value in inputs.settings.items() if name.startswith(_PREFIX)}
 
@@ -266,7 +266,7 @@ def recording_of(catalog: Catalog, inputs: EvaluationInputs) -> tuple[Recording,
 
 def policy_fingerprint() -> EngineFingerprint:
     """Return what reviews a policy's recording here."""
-    from evals.recordings.policies import NAME, VERSION  # noqa: PLC0415 -- loads Numba
+    from evals.recordings.policies import NAME, VERSION
 
     return EngineFingerprint(
         name=NAME,
@@ -277,8 +277,8 @@ def policy_fingerprint() -> EngineFingerprint:
 
 
 def _execute_policy(catalog: Catalog, inputs: EvaluationInputs, data_root: Path, progress: Progress | None) -> Findings:
-    from evals.metrics import validation_metrics  # noqa: PLC0415
-    from evals.recordings.policies import policy_metrics  # noqa: PLC0415
+    from evals.metrics import validation_metrics
+    from evals.recordings.policies import policy_metrics
 
     done = _reviewed_policy(catalog, inputs, data_root, progress)
     datasets = [catalog.dataset(short_id("data", each)) for each in inputs.datasets]
@@ -297,8 +297,8 @@ def _execute_policy(catalog: Catalog, inputs: EvaluationInputs, data_root: Path,
 def _reviewed_policy(
     catalog: Catalog, inputs: EvaluationInputs, data_root: Path, progress: Progress | None
 ) -> PolicyReview:
-    from evals.market.datasets import open_dataset  # noqa: PLC0415
-    from evals.recordings.policies import review_policy  # noqa: PLC0415
+    from evals.market.datasets import open_dataset
+    from evals.recordings.policies import review_policy
 
     manifest = catalog.manifest(inputs.bundle)
     datasets = [catalog.dataset(short_id("data", each)) for each in inputs.datasets]

@@ -50,9 +50,9 @@ def evaluate_policy(
     # Numba and pyarrow load only when something is run.
     manifest = catalog.bundle(bundle)
     if isinstance(manifest, SorBundle):
-        from evals.routing.evaluating import evaluate_routing as evaluate  # noqa: PLC0415
+        from evals.routing.evaluating import evaluate_routing as evaluate
     elif isinstance(manifest, AssignmentBundle):
-        from evals.assignment import evaluate_assignment as evaluate  # noqa: PLC0415
+        from evals.assignment import evaluate_assignment as evaluate
     else:
         raise InvalidInputError(
             f"{manifest.bundle_id} is a bundle of kind {manifest.kind}; parent orders are executed by policies. "

@@ -155,7 +155,7 @@ def replay_mesh(
         InvalidModuleError, TapeError: as :func:`run_replay`.
 
     """
-    from evals.engine.mesh import places_of, run_mesh  # noqa: PLC0415
+    from evals.engine.mesh import places_of, run_mesh
 
     settings = settings or ReplaySettings()
     places = places_of([member.label for member in members], latency_ns)
@@ -206,7 +206,7 @@ def evaluate_replay(
 def _execute(
     catalog: Catalog, inputs: EvaluationInputs, data_root: Path, progress: Callable[[str], None] | None
 ) -> Findings:
-    from evals.metrics import validation_metrics  # noqa: PLC0415 -- Numba loads only when something is run
+    from evals.metrics import validation_metrics
 
     datasets = [catalog.dataset(short_id("data", each)) for each in inputs.datasets]
     settings = ReplaySettings.model_validate(inputs.settings)
@@ -241,7 +241,7 @@ def _band(
     """Run the same inputs under every other queue model; an algo that broke has no band."""
     if not settings.queue_band or result.status != "completed":
         return {}
-    from evals.metrics import band  # noqa: PLC0415
+    from evals.metrics import band
 
     runs: dict[str, dict[str, int | float | None]] = {settings.queue_model: result.metrics}
     for model in get_args(QueueModel):
@@ -260,8 +260,8 @@ def _replayed(
     data_root: Path,
     progress: Callable[[str], None] | None,
 ) -> ReplayResult:
-    from evals.latency_trace import parse_trace  # noqa: PLC0415 -- pyarrow loads only when something is run
-    from evals.market.datasets import open_dataset  # noqa: PLC0415
+    from evals.latency_trace import parse_trace
+    from evals.market.datasets import open_dataset
 
     manifest = edge_bundle(catalog, short_id("bun", inputs.bundle))
     tapes = [open_dataset(data_root, catalog.dataset(short_id("data", each))) for each in inputs.datasets]
@@ -318,12 +318,12 @@ class _Run:
         plain: bool = False,
     ) -> None:
         # Numba and wasmtime load only when something is run: the command starts without them.
-        from evals.engine.logs import RunLogs  # noqa: PLC0415
-        from evals.engine.markets import market_of  # noqa: PLC0415
-        from evals.engine.simulation import Simulation, nothing_happened  # noqa: PLC0415
-        from evals.metrics import Metrics  # noqa: PLC0415
-        from evals.wasm.host import Instance  # noqa: PLC0415
-        from evals.wasm.watch import Interrupted  # noqa: PLC0415
+        from evals.engine.logs import RunLogs
+        from evals.engine.markets import market_of
+        from evals.engine.simulation import Simulation, nothing_happened
+        from evals.metrics import Metrics
+        from evals.wasm.host import Instance
+        from evals.wasm.watch import Interrupted
 
         self._started = time.perf_counter()
         self._settings, self._seed = settings, seed
@@ -382,8 +382,8 @@ class _Run:
 
 
 def _totals(outcome: Outcome, log_lines: int) -> RunTotals:
-    from evals.engine.gateway import fuel_of_bucket  # noqa: PLC0415
-    from evals.metrics import RunTotals  # noqa: PLC0415
+    from evals.engine.gateway import fuel_of_bucket
+    from evals.metrics import RunTotals
 
     run, assets = outcome.run, outcome.assets
     return RunTotals(
@@ -413,8 +413,8 @@ def _result_digest(status: str, seed: int, outcome: Outcome, logs: RunLogs) -> s
 
 def log_as_parquet(rows: RowFile) -> bytes:
     """Write a log as parquet: the same rows give the same bytes."""
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.parquet as pq  # noqa: PLC0415
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     names: tuple[str, ...] = rows.dtype.names or ()
     schema = pa.schema([(name, pa.from_numpy_dtype(rows.dtype[name])) for name in names])

@@ -110,7 +110,7 @@ def evaluate_shadow_live(
         As :func:`evaluate_shadow`; TapeError for partitions that are no tapes or that validation refuses.
 
     """
-    from evals.shadowing.following import follow  # noqa: PLC0415 -- pyarrow and Numba load only when something is run
+    from evals.shadowing.following import follow
 
     manifest = edge_bundle(catalog, bundle)
     settings = settings or ShadowSettings()
@@ -156,7 +156,7 @@ def _inputs(
     fault: str = "",
 ) -> EvaluationInputs:
     """Return the inputs; those of the record, if the same was evaluated before, when the store held less."""
-    from evals.statistics.trials import trials_of  # noqa: PLC0415
+    from evals.statistics.trials import trials_of
 
     inputs = EvaluationInputs(
         kind="shadow",
@@ -217,8 +217,8 @@ def _run(
     progress: Callable[[str], None] | None,
     abandon: Callable[[], None] = lambda: None,
 ) -> tuple[ReplayResult, ReplayResult | None]:
-    from evals.engine.markets import market_of  # noqa: PLC0415
-    from evals.shadowing.beside import run_beside  # noqa: PLC0415
+    from evals.engine.markets import market_of
+    from evals.shadowing.beside import run_beside
 
     market_of(tapes)  # refuses tapes that do not go together before anything runs
     other = None if incumbent == FLAT else edge_bundle(catalog, short_id("bun", incumbent))
@@ -245,7 +245,7 @@ def _band(
     """Run the candidate under every other queue model, if the settings ask for that and it did not break."""
     if not settings.queue_band or pair.status != "completed":
         return {}
-    from evals.metrics import band  # noqa: PLC0415
+    from evals.metrics import band
 
     manifest = edge_bundle(catalog, short_id("bun", inputs.bundle))
     algo, trace = _algo(catalog, manifest), _trace(catalog, settings)
@@ -278,13 +278,13 @@ def _nothing(fault: str) -> Findings:
 
 
 def _tapes(catalog: Catalog, inputs: EvaluationInputs, data_root: Path) -> list[TapeSource]:
-    from evals.market.datasets import open_dataset  # noqa: PLC0415
+    from evals.market.datasets import open_dataset
 
     return [open_dataset(data_root, catalog.dataset(short_id("data", each))) for each in inputs.datasets]
 
 
 def _algo(catalog: Catalog, manifest: EdgeBundle) -> Algo:
-    from evals.shadowing.beside import Algo  # noqa: PLC0415
+    from evals.shadowing.beside import Algo
 
     return Algo(catalog.blob(manifest.wasm.digest), manifest.config, manifest.risk_limits)
 
@@ -293,7 +293,7 @@ def _trace(catalog: Catalog, settings: ShadowSettings) -> Int64s | None:
     """Return the recorded latencies, if the settings name some."""
     if settings.latency_model != "recorded":
         return None
-    from evals.latency_trace import parse_trace  # noqa: PLC0415
+    from evals.latency_trace import parse_trace
 
     if settings.latency_trace is None:
         raise InvalidInputError("The latency model is 'recorded', but no trace of latencies was given. Name one.")

@@ -24,8 +24,8 @@ def resume_waiting_runs(
     if known:
         os.environ.setdefault("PREFECT_API_URL", known)
     # Prefect reads its settings when it is imported.
-    from prefect.client.orchestration import get_client  # noqa: PLC0415
-    from prefect.settings import get_current_settings  # noqa: PLC0415
+    from prefect.client.orchestration import get_client
+    from prefect.settings import get_current_settings
 
     if not get_current_settings().api.url:
         return 0  # the client would start a server of its own
@@ -37,16 +37,16 @@ def resume_waiting_runs(
 
 def resume_runs(client: SyncPrefectClient, request_id: str, answer: dict[str, str]) -> int:
     """Resume, with an answer, the runs that wait on a request; return how many took it."""
-    from prefect.client.schemas.filters import (  # noqa: PLC0415
+    from prefect.client.schemas.filters import (
         FlowRunFilter,
         FlowRunFilterState,
         FlowRunFilterStateType,
         FlowRunFilterTags,
     )
-    from prefect.client.schemas.objects import StateType  # noqa: PLC0415
-    from prefect.client.schemas.responses import SetStateStatus  # noqa: PLC0415
+    from prefect.client.schemas.objects import StateType
+    from prefect.client.schemas.responses import SetStateStatus
 
-    from flows.question import REQUEST_TAG  # noqa: PLC0415
+    from flows.question import REQUEST_TAG
 
     waiting = client.read_flow_runs(
         flow_run_filter=FlowRunFilter(

@@ -42,9 +42,9 @@ def read_deployments() -> list[dict[str, Any]]:
 async def to_served(listed: Sequence[dict[str, Any]]) -> list[RunnerDeployment]:
     """Return prefect.yaml's deployments in the form that Prefect's runner serves."""
     # Prefect reads its settings when it is imported, so that comes after the server's address is known.
-    from prefect.flows import load_flow_from_entrypoint  # noqa: PLC0415
-    from prefect.schedules import Cron  # noqa: PLC0415
-    from prefect.types.entrypoint import EntrypointType  # noqa: PLC0415
+    from prefect.flows import load_flow_from_entrypoint
+    from prefect.schedules import Cron
+    from prefect.types.entrypoint import EntrypointType
 
     served = []
     for item in listed:
@@ -141,7 +141,7 @@ def _end(server: subprocess.Popen[bytes]) -> None:
 
 def serve_all(api: str) -> None:
     """Register the deployments, say where they are, and run what is asked of them until SIGINT or SIGTERM."""
-    from prefect.runner import Runner  # noqa: PLC0415 -- as above
+    from prefect.runner import Runner
 
     async def run() -> None:
         runner = Runner(name="sequence-up", pause_on_shutdown=False)

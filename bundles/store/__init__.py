@@ -27,7 +27,7 @@ def open_store(url: str, *, s3_endpoint: str | None = None) -> ObjectStore:
     if parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path not in {"", "/"}:
         return DirectoryStore(Path(unquote(parts.path)))
     if parts.scheme == "s3" and parts.netloc:
-        from bundles.store.s3 import S3Store  # noqa: PLC0415 -- boto3 costs a third of a second
+        from bundles.store.s3 import S3Store  # boto3 costs a third of a second
 
         return S3Store(bucket=parts.netloc, prefix=unquote(parts.path).strip("/"), endpoint=s3_endpoint)
     raise InvalidInputError(f"{url!r} is not the address of a store. {_FORMS}")

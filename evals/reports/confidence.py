@@ -327,7 +327,7 @@ def marks_of(record: Recorded) -> list[tuple[int, str]]:
 
 
 def _said(kind: object) -> str:
-    from evals.recordings.schema import EVENT_KINDS  # noqa: PLC0415 -- imports pyarrow
+    from evals.recordings.schema import EVENT_KINDS
 
     known = isinstance(kind, int) and 0 <= kind < len(EVENT_KINDS)
     return (EVENT_KINDS[int(str(kind))] if known else str(kind)).replace("_", " ")

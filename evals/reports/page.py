@@ -75,7 +75,7 @@ def page(title: str, header: str, lead: str, body: str, sections: Sequence[Secti
 @cache
 def _vega() -> str:
     """Return Vega, Vega-Lite and Vega-Embed as one script; vl-convert takes two seconds to bundle it."""
-    import vl_convert  # noqa: PLC0415 -- a flow's worker, which writes no page, does not need it
+    import vl_convert  # a flow's worker, which writes no page, does not need it
 
     script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     return script.replace("</script", "<\\/script")

@@ -107,7 +107,7 @@ def _market_name(symbol: str, venues: Sequence[str]) -> str:
 
 def read_log(content: bytes) -> NDArray[Any]:
     """Return a recorded parquet log as a structured array; texts as objects."""
-    import pyarrow.parquet as pq  # noqa: PLC0415 -- a flow's worker imports this module at start
+    import pyarrow.parquet as pq  # a flow's worker imports this module at start
 
     table = pq.read_table(io.BytesIO(content))
     columns = [table[name].to_numpy() for name in table.column_names]
@@ -120,8 +120,8 @@ def read_log(content: bytes) -> NDArray[Any]:
 
 def _rule_of(catalog: Catalog, evaluation: Evaluation, target: str) -> StageRule | None:
     """Return the rule by which `bundles.promotion.judge` judges the evaluation."""
-    from bundles.governance import in_force  # noqa: PLC0415 -- reads the store's governance; not needed to render
-    from bundles.stages import STAGES  # noqa: PLC0415
+    from bundles.governance import in_force  # reads the store's governance; not needed to render
+    from bundles.stages import STAGES
 
     policy = in_force(catalog).policy
     rules = (policy.rule(target, stage) for stage in STAGES[target])

@@ -124,14 +124,14 @@ def evaluate_routing(
 
 
 def _opened(catalog: Catalog, data_root: Path, digest: str) -> Any:
-    from evals.market.datasets import open_dataset  # noqa: PLC0415
+    from evals.market.datasets import open_dataset
 
     return open_dataset(data_root, catalog.dataset(short_id("data", digest)))
 
 
 def _check(policy: Policy, given: Given, tapes: Sequence[Any]) -> None:
     """Refuse what cannot be executed; see `evals.routing.execution.check_execution`."""
-    from evals.routing.execution import check_execution  # noqa: PLC0415 -- Numba loads only when something is run
+    from evals.routing.execution import check_execution
 
     slicing = policy.bundle.slicing_policy
     check_execution(given.orders, tapes, model=policy.routing, slicing=slicing, settings=given.settings)
@@ -140,8 +140,8 @@ def _check(policy: Policy, given: Given, tapes: Sequence[Any]) -> None:
 def _execute(
     catalog: Catalog, inputs: EvaluationInputs, data_root: Path, progress: Callable[[str], None] | None
 ) -> Findings:
-    from evals.metrics import validation_metrics  # noqa: PLC0415
-    from evals.routing.figures import figures  # noqa: PLC0415
+    from evals.metrics import validation_metrics
+    from evals.routing.figures import figures
 
     datasets = [catalog.dataset(short_id("data", each)) for each in inputs.datasets]
     given, run = _executed(catalog, inputs, data_root, progress)
@@ -165,7 +165,7 @@ def _result(catalog: Catalog, inputs: EvaluationInputs, data_root: Path) -> str:
 def _executed(
     catalog: Catalog, inputs: EvaluationInputs, data_root: Path, progress: Callable[[str], None] | None
 ) -> tuple[Given, RoutingRun]:
-    from evals.routing.execution import execute_parents  # noqa: PLC0415
+    from evals.routing.execution import execute_parents
 
     policy = Policy.of(catalog, short_id("bun", inputs.bundle))
     tapes = [_opened(catalog, data_root, each) for each in inputs.datasets]
@@ -195,7 +195,7 @@ def _result_digest(inputs: EvaluationInputs, run: RoutingRun) -> str:
 
 def parents_as_parquet(run: RoutingRun, orders: ParentOrders) -> bytes:
     """Write the parents' results, with the best single venue of each, as parquet; equal rows give equal bytes."""
-    from evals.routing.figures import best_venues  # noqa: PLC0415
+    from evals.routing.figures import best_venues
 
     costs, where = best_venues(run)
     columns = {"parent_id": list(orders.ids)} | _columns(run.parents)
@@ -207,8 +207,8 @@ def _columns(rows: NDArray[Any]) -> dict[str, Any]:
 
 
 def _as_parquet(columns: dict[str, Any]) -> bytes:
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.parquet as pq  # noqa: PLC0415
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table(columns), sink, version="2.6", compression="zstd")

@@ -56,7 +56,7 @@ class Given:
             InvalidInputError: for a file that holds no such orders, or faults in a replay.
 
         """
-        from evals.parents.parquet import content_of, read_parents  # noqa: PLC0415 -- pyarrow loads when it is wanted
+        from evals.parents.parquet import content_of, read_parents
 
         if kind == "replay" and faults is not None:
             raise InvalidInputError("A replay injects no faults. Leave the fault plan out, or evaluate in the sandbox.")
@@ -74,7 +74,7 @@ class Given:
             IntegrityError: if a model is not the one that the evaluation was made with.
 
         """
-        from evals.parents.parquet import read_parents  # noqa: PLC0415
+        from evals.parents.parquet import read_parents
 
         _check_models(catalog, inputs)
         content = catalog.blob(str(inputs.settings.get("parents")))

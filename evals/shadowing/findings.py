@@ -78,7 +78,7 @@ class Pair:
 
 def pair_of(candidate: ReplayResult, incumbent: ReplayResult | None, fault: str = "") -> Pair:
     """Compare two runs if both completed."""
-    from evals.shadowing.comparison import compare  # noqa: PLC0415 -- Numba loads only when something is run
+    from evals.shadowing.comparison import compare
 
     complete = all(each is None or each.status == "completed" for each in (candidate, incumbent))
     return Pair(candidate, incumbent, compare(candidate, incumbent) if complete else None, fault)
@@ -92,7 +92,7 @@ def findings_of(
     band: dict[str, MetricValue] | None = None,
 ) -> Findings:
     """Return what is recorded of two runs."""
-    from evals.metrics import validation_metrics  # noqa: PLC0415
+    from evals.metrics import validation_metrics
 
     tape_figures = validation_metrics(*(each.validation for each in datasets))
     metrics = pair.candidate.metrics | (band or {}) | _incumbent_metrics(pair.incumbent)
@@ -121,11 +121,11 @@ def _incumbent_metrics(incumbent: ReplayResult | None) -> dict[str, MetricValue]
 
 
 def _compared_metrics(comparison: Comparison, settings: RecordedSettings, seed: int) -> dict[str, MetricValue]:
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
-    from evals.statistics.paired import compare_paired  # noqa: PLC0415
-    from evals.statistics.sharpe import sharpe_metrics  # noqa: PLC0415
-    from evals.statistics.trials import Trials  # noqa: PLC0415
+    from evals.statistics.paired import compare_paired
+    from evals.statistics.sharpe import sharpe_metrics
+    from evals.statistics.trials import Trials
 
     rows = comparison.differences.load()
     differences = np.asarray(rows["candidate_1e9"] - rows["incumbent_1e9"], np.int64)
