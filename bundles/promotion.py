@@ -19,8 +19,7 @@ from bundles.catalog import Catalog
 from bundles.debts import record_glass
 from bundles.entries import Approved, Body, Denied, LedgerEntry, Promoted, Requested
 from bundles.errors import AmbiguousIdError, InvalidInputError, NotFoundError, RefusedError
-from bundles.evidence import Evaluation
-from bundles.gates import Check, GateResult, evaluate_gate
+from bundles.gates import Check
 from bundles.governance import in_force
 from bundles.grounds import verify_grounds
 from bundles.ladder import Decision, decide
@@ -28,7 +27,6 @@ from bundles.ledger import entry_key, time_of_next
 from bundles.people import read_note
 from bundles.proposals import Proposal
 from bundles.quorum import answer_problems
-from bundles.stages import STAGES
 from bundles.state import BundleState, Request
 from bundles.statements import PromotionStatement
 from bundles.verification import CLOCK_TOLERANCE_NS, Verifier
@@ -146,18 +144,6 @@ def complete(catalog: Catalog, request_id: str, *, now_ns: int) -> Outcome:
     proposal = _proposal_of(catalog, statement, request.notes)
     _verify_grounds(catalog, proposal)
     return _complete(catalog, verifier, proposal, actor=request.requested_by, now_ns=now_ns, only=request.id)
-
-
-def judge(catalog: Catalog, evaluation: Evaluation) -> GateResult:
-    """Judge an evaluation by the policy in force, for the first stage of its bundle's ladder that takes its kind."""
-    manifest = catalog.bundle(catalog.bundle_of(evaluation))
-    policy = in_force(catalog).policy
-    for stage in STAGES[manifest.kind]:
-        rule = policy.rule(manifest.kind, stage)
-        if rule is not None and rule.evidence == evaluation.inputs.kind:
-            return evaluate_gate(rule, evaluation)
-    nowhere = f"no stage of the {manifest.kind} ladder takes {evaluation.inputs.kind} evaluations under {policy.name}"
-    return GateResult("inconclusive", (Check(nowhere, None),))
 
 
 def _complete(

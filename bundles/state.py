@@ -48,6 +48,8 @@ class Execution:
     result: str
     runner: str
     signature: str
+    stage: str
+    """Where the bundle stood then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,16 +297,26 @@ def _authored(state: BundleState, entry: LedgerEntry, body: Authored) -> BundleS
 
 
 def _evaluated(state: BundleState, entry: LedgerEntry, body: Evaluated) -> BundleState:
-    return replace(state, evaluated=(*state.evaluated, _execution(entry, body, body.evaluation_kind)))
+    return replace(state, evaluated=(*state.evaluated, _execution(state, entry, body, body.evaluation_kind)))
 
 
 def _attested(state: BundleState, entry: LedgerEntry, body: Attested) -> BundleState:
-    return replace(state, attested=(*state.attested, _execution(entry, body, None)))
+    return replace(state, attested=(*state.attested, _execution(state, entry, body, None)))
 
 
-def _execution(entry: LedgerEntry, body: Evaluated | Attested, kind: EvaluationKind | None) -> Execution:
+def _execution(
+    state: BundleState, entry: LedgerEntry, body: Evaluated | Attested, kind: EvaluationKind | None
+) -> Execution:
     return Execution(
-        entry.seq, entry.at_ns, body.evaluation, kind, body.record, body.result, entry.actor, body.signature
+        seq=entry.seq,
+        at_ns=entry.at_ns,
+        evaluation=body.evaluation,
+        kind=kind,
+        record=body.record,
+        result=body.result,
+        runner=entry.actor,
+        signature=body.signature,
+        stage=state.stage_at(entry.at_ns),
     )
 
 

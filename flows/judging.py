@@ -11,7 +11,7 @@ from bundles.errors import LadderError
 from bundles.evidence import Evaluation
 from flows.outcome import completed, failed
 from tasks.evaluate import judge_evaluation
-from tasks.publish import artifact_key, checklist, publish_figures, publish_markdown, publish_metrics
+from tasks.publish import artifact_key, checklist, inline, publish_figures, publish_markdown, publish_metrics
 
 
 class Judged(BaseModel):
@@ -20,11 +20,16 @@ class Judged(BaseModel):
     eval_id: str
     bundle: str
     verdict: str
+    """Of the stage that the evaluation could take away or else helps to reach, with ``told`` and ``unmet``."""
+    told: str
+    """The verdict with its stage, such as ``fails live``."""
     unmet: tuple[str, ...]
+    also: tuple[str, ...]
+    """What it comes to at other stages that take evaluations of its kind, with what is unmet there."""
 
 
 def judged(evaluate: Callable[[], Evaluation], *, store: str) -> Judged:
-    """Make an evaluation, judge it by the policy in force, show it, and end the flow with the verdict.
+    """Make an evaluation, judge it by the policy in force, show it, and end the flow with the verdict and its stage.
 
     What is refused before it runs ends the flow as failed, with the reason as the state's message.
     """
@@ -33,15 +38,23 @@ def judged(evaluate: Callable[[], Evaluation], *, store: str) -> Judged:
     except LadderError as error:
         refused: Judged = failed(error)
         return refused
-    gate = judge_evaluation(evaluation, store=store)
-    publish_figures(evaluation, gate, store=store)
+    verdict = judge_evaluation(evaluation, store=store)
+    also = tuple(each.reasoned for each in verdict.others)
+    publish_figures(evaluation, verdict, store=store)
     publish_metrics(evaluation)
+    parts = [f"## {evaluation.eval_id}: {verdict.told}", checklist(verdict.checks)]
+    parts += [f"Also {inline(each)}" for each in also]
     publish_markdown(
-        f"## {evaluation.eval_id}: {gate.verdict}\n\n{checklist(gate.checks)}\n\nResult {evaluation.result_digest}",
+        "\n\n".join([*parts, f"Result {evaluation.result_digest}"]),
         key=artifact_key("gate", evaluation.eval_id),
-        description=f"{gate.verdict.capitalize()}: {evaluation.eval_id}",
+        description=f"{evaluation.eval_id} {verdict.told}",
     )
-    unmet = tuple(check.text for check in gate.checks if check.ok is not True and not check.dry_run)
-    bundle = Catalog.bundle_of(evaluation)
-    outcome = Judged(eval_id=evaluation.eval_id, bundle=bundle, verdict=gate.verdict, unmet=unmet)
-    return completed(outcome, f"{evaluation.eval_id}: {gate.verdict}")
+    outcome = Judged(
+        eval_id=evaluation.eval_id,
+        bundle=Catalog.bundle_of(evaluation),
+        verdict=verdict.verdict,
+        told=verdict.told,
+        unmet=verdict.unmet,
+        also=also,
+    )
+    return completed(outcome, f"{evaluation.eval_id}: {verdict.told}")

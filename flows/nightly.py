@@ -61,13 +61,21 @@ def nightly_evaluations(
     for bundle, standing in before.items():
         wanted = wanted_evaluations(bundle, standing, night, Where(seed=seed, data=data, store=store))
         for each in (each for each in wanted if each.kind not in standing.asked_ahead):
-            row = {"bundle": bundle, "kind": each.kind, "verdict": "none", "evaluation": "", "why": each.without}
+            row = {
+                "bundle": bundle,
+                "kind": each.kind,
+                "verdict": "none",
+                "evaluation": "",
+                "why": each.without,
+                "also": "",
+            }
             if each.run is not None:
                 state = each.run()
                 if state.is_completed():
                     outcome = state.result()
                     judged.append(outcome)
-                    row |= {"verdict": outcome.verdict, "evaluation": outcome.eval_id, "why": "; ".join(outcome.unmet)}
+                    why, also = "; ".join(outcome.unmet), ". ".join(outcome.also)
+                    row |= {"verdict": outcome.told, "evaluation": outcome.eval_id, "why": why, "also": also}
                 else:
                     failures.append(f"{bundle} ({each.kind}): {state.message}")
                     row |= {"verdict": "could not be evaluated", "why": state.message or ""}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sequence.cli.layout import wrapped
 
 if TYPE_CHECKING:
     from bundles.evidence import Evaluation
-    from bundles.gates import GateResult
+    from bundles.judging import Judgement
 
 MARKS = {True: "ok", False: "FAILS", None: "unknown"}
 
@@ -64,17 +64,35 @@ WORDS: Final[Mapping[str, Mapping[float, str]]] = {"comparison": {1: "better", 0
 Metrics = Mapping[str, int | float | None]
 
 
-def lines_of(evaluation: Evaluation, gate: GateResult) -> list[str]:
-    """Return an evaluation as lines: what it is, the verdict with its checks."""
+def lines_of(evaluation: Evaluation, judged: Judgement) -> list[str]:
+    """Return an evaluation as lines: what it is, the verdict with its checks, those of other stages in a sentence."""
     lines = [
         f"Evaluation: {evaluation.eval_id}",
         *(f"Dataset: data_{digest.removeprefix('sha256:')[:16]}" for digest in evaluation.inputs.datasets),
         f"Status: {evaluation.status}" + (f" ({evaluation.status_detail})" if evaluation.status_detail else ""),
         f"Result digest: {evaluation.result_digest}",
-        f"Verdict: {gate.verdict}",
+        f"Verdict: {judged.told}",
     ]
-    told = (f"  {MARKS[check.ok]}: {check.text}" + (" (dry run)" if check.dry_run else "") for check in gate.checks)
-    return lines + [line for each in told for line in wrapped(each)]
+    told = (f"  {MARKS[check.ok]}: {check.text}" + (" (dry run)" if check.dry_run else "") for check in judged.checks)
+    also = (f"Also: {each.reasoned}" for each in judged.others)
+    return lines + [line for each in (*told, *also) for line in wrapped(each)]
+
+
+def document_of(judged: Judgement) -> dict[str, Any]:
+    """Return a verdict for ``--json``: the one that stands first with its checks, and in a list that of every stage."""
+    return {
+        "verdict": judged.verdict,
+        "verdicts": by_stage(judged),
+        "checks": [{"text": check.text, "ok": check.ok, "dry_run": check.dry_run} for check in judged.checks],
+    }
+
+
+def by_stage(judged: Judgement) -> list[dict[str, Any]]:
+    """Return the verdict of every stage for ``--json``, in the order in which people are told."""
+    return [
+        {"stage": each.stage or None, "verdict": each.verdict, "unmet": list(each.unmet)}
+        for each in (judged, *judged.others)
+    ]
 
 
 def headline(metrics: Metrics) -> list[str]:

@@ -13,8 +13,7 @@ from prefect.cache_policies import NO_CACHE
 
 from bundles.catalog import Catalog
 from bundles.evidence import Evaluation
-from bundles.gates import GateResult
-from bundles.promotion import judge
+from bundles.judging import Judgement, judge
 from bundles.runners import Runner
 from evals.engine.settings import ReplaySettings
 from evals.evaluation import attest_evaluation
@@ -175,6 +174,6 @@ def execute_again(evaluation: str, *, data: Path, store: str) -> Execution:
 
 
 @task(task_run_name="judge", cache_policy=NO_CACHE)
-def judge_evaluation(evaluation: Evaluation, *, store: str) -> GateResult:
-    """Derive the verdict from the metrics and the policy in force."""
+def judge_evaluation(evaluation: Evaluation, *, store: str) -> Judgement:
+    """Derive the verdicts from the metrics and the policy in force."""
     return judge(open_catalog(store), evaluation)

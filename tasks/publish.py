@@ -9,7 +9,8 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from bundles.evidence import Evaluation
-from bundles.gates import Check, GateResult
+from bundles.gates import Check
+from bundles.judging import Judgement
 from evals.reports.figures import figures_markdown, metric_rows
 from evals.reports.tables import inline
 from tasks.places import open_catalog
@@ -71,10 +72,10 @@ def publish_metrics(evaluation: Evaluation) -> None:
 
 
 @task(task_run_name="publish figures", cache_policy=NO_CACHE)
-def publish_figures(evaluation: Evaluation, gate: GateResult | None, *, store: str) -> None:
+def publish_figures(evaluation: Evaluation, judged: Judgement | None, *, store: str) -> None:
     """Show the figures of an evaluation's report, section by section; its charts are on the HTML page only."""
     create_markdown_artifact(
-        figures_markdown(open_catalog(store), evaluation, gate),
+        figures_markdown(open_catalog(store), evaluation, judged),
         key=artifact_key("figures", evaluation.eval_id),
         description=f"Report of {evaluation.eval_id}",
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from bundles.canonical import short_id
 from bundles.errors import InvalidInputError, NotFoundError
-from bundles.promotion import judge
+from bundles.judging import judge_each
 from evals.labels import meaning_of
 from evals.reports.confidence import difference, is_bound
 from evals.reports.figures import in_order
@@ -123,7 +123,9 @@ def compare(catalog: Catalog, a: str, b: str) -> Comparison:
             f"{first.eval_id} is a {kinds[0][0]} of a bundle of kind {kinds[0][1]}, {second.eval_id} a {kinds[1][0]} "
             f"of one of kind {kinds[1][1]}: their figures do not mean the same. Name two of one kind."
         )
-    return Comparison(*(recorded(catalog, each, judge(catalog, each)) for each in (first, second)))
+    both = (first, second)
+    judged = judge_each(catalog, both)
+    return Comparison(*(recorded(catalog, each, told) for each, told in zip(both, judged, strict=True)))
 
 
 def _kind_of(catalog: Catalog, evaluation: Evaluation) -> tuple[str, str]:

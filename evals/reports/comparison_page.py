@@ -52,15 +52,14 @@ def comparison_report(comparison: Comparison) -> str:
 
 
 def _card(name: str, record: Recorded) -> str:
-    verdict = record.gate.verdict if record.gate else "unjudged"
     evaluation = record.evaluation
     seen = f"{utc(evaluation.coverage.first_ns)} to {utc(evaluation.coverage.last_ns)} UTC"
     return (
-        f'<section class="side side-{name.lower()}"><h2>{name}: {text(record.title)} {badge(verdict)}</h2>'
+        f'<section class="side side-{name.lower()}"><h2>{name}: {text(record.title)} {badge(record)}</h2>'
         f'<p class="note"><code>{text(evaluation.eval_id)}</code> · {text(seen)} · '
         f"{evaluation.coverage.events:,} events</p>"
-        f'<p class="said">{text(why(record.gate))}</p>'
-        f"<details><summary>Checklist</summary>{checklist_html(record.gate)}</details></section>"
+        f'<p class="said">{text(why(record.judged))}</p>'
+        f"<details><summary>Checklist</summary>{checklist_html(record.judged)}</details></section>"
     )
 
 

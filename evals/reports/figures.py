@@ -17,7 +17,7 @@ from evals.reports.wording import shown, titled, why
 if TYPE_CHECKING:
     from bundles.catalog import Catalog
     from bundles.evidence import Evaluation
-    from bundles.gates import GateResult
+    from bundles.judging import Judgement
 
 _EDGE: Final = ("net_pnl_1e9", "max_drawdown_1e9", "fills", "max_abs_position_1e8", "risk_breaches", "fuel_p99")
 _KEY: Final[dict[tuple[str, str], tuple[str, ...]]] = {
@@ -94,21 +94,20 @@ def _validation(record: Recorded) -> Table | Note:
     return Table("validation", ("Finding", "Count"), rows)
 
 
-def figures_markdown(catalog: Catalog, evaluation: Evaluation, gate: GateResult | None) -> str:
+def figures_markdown(catalog: Catalog, evaluation: Evaluation, judged: Judgement | None) -> str:
     """Return the figures of a recorded evaluation's report as Markdown, charts left out.
 
     Raises:
         NotFoundError, IntegrityError: if an output or a dataset is lost or changed.
 
     """
-    return markdown_of(recorded(catalog, evaluation, gate))
+    return markdown_of(recorded(catalog, evaluation, judged))
 
 
 def markdown_of(record: Recorded) -> str:
     """Return a report's figures as Markdown."""
-    verdict = record.gate.verdict if record.gate else "unjudged"
     key = Table("key", ("Figure", "Value"), tuple(Row((label, value)) for value, label in key_figures(record)))
-    first = Section(f"{record.title}: {verdict}", (Note(why(record.gate)), key))
+    first = Section(f"{record.title}: {record.told}", (Note(why(record.judged)), key))
     return "\n\n".join(each.markdown() for each in (first, *sections_of(record)))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from evals.reports.tables import Bar, Chart, Note, Part, Row, Section, Table
 
 if TYPE_CHECKING:
-    from bundles.gates import GateResult
+    from bundles.judging import Judgement
 
 _SIGNS: Final = {
     "line": '<i class="swatch" style="background:{}"></i>',
@@ -133,12 +133,12 @@ def figures_html(figures: Sequence[tuple[str, str]]) -> str:
     return f'<section aria-label="Key figures"><div class="figures">{cells}</div></section>'
 
 
-def checklist_html(gate: GateResult | None) -> str:
-    """Return a gate's checks, each with its mark."""
-    if gate is None:
+def checklist_html(judged: Judgement | None) -> str:
+    """Return the checks of the stage whose verdict stands first, each with its mark."""
+    if judged is None:
         return '<p class="note">No gate rule judged this evaluation.</p>'
     items = []
-    for check in gate.checks:
+    for check in judged.checks:
         css, sign, spoken = _MARKS[check.ok]
         tag = '<span class="tag">dry run</span>' if check.dry_run else ""
         items.append(

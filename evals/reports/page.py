@@ -21,22 +21,21 @@ from evals.reports.wording import utc, why
 if TYPE_CHECKING:
     from bundles.catalog import Catalog
     from bundles.evidence import Evaluation
-    from bundles.gates import GateResult
+    from bundles.judging import Judgement
 
 
-def report_of(catalog: Catalog, evaluation: Evaluation, gate: GateResult | None) -> str:
+def report_of(catalog: Catalog, evaluation: Evaluation, judged: Judgement | None) -> str:
     """Return the report of a recorded evaluation; what it recorded comes from the store, verified.
 
     Raises:
         NotFoundError, IntegrityError: if an output or a dataset is lost or changed.
 
     """
-    return render_report(recorded(catalog, evaluation, gate))
+    return render_report(recorded(catalog, evaluation, judged))
 
 
 def render_report(record: Recorded) -> str:
     """Return the report as one HTML page."""
-    verdict = record.gate.verdict if record.gate else "unjudged"
     evaluation, sections = record.evaluation, sections_of(record)
     coverage = evaluation.coverage
     detail = f": {evaluation.status_detail}" if evaluation.status_detail else ""
@@ -45,16 +44,16 @@ def render_report(record: Recorded) -> str:
         f"{coverage.packets:,} packets · run {evaluation.status}{detail}"
     )
     body = (
-        f'<p class="why {text(verdict)}">{text(why(record.gate))}</p>{figures_html(key_figures(record))}'
-        f"<section><h2>Why: the gate's checklist</h2>{checklist_html(record.gate)}</section>"
+        f'<p class="why {text(record.verdict)}">{text(why(record.judged))}</p>{figures_html(key_figures(record))}'
+        f"<section><h2>Why: the gate's checklist</h2>{checklist_html(record.judged)}</section>"
         f"{sections_html(sections)}{_metrics(evaluation.metrics)}{_provenance(evaluation)}"
     )
-    return page(record.title, badge(verdict), lead, body, sections)
+    return page(record.title, badge(record), lead, body, sections)
 
 
-def badge(verdict: str) -> str:
-    """Return a verdict as a coloured word."""
-    return f'<span class="verdict {text(verdict)}">{text(verdict)}</span>'
+def badge(record: Recorded) -> str:
+    """Return the verdict that stands first, coloured."""
+    return f'<span class="verdict {text(record.verdict)}">{text(record.told)}</span>'
 
 
 def page(title: str, header: str, lead: str, body: str, sections: Sequence[Section]) -> str:

@@ -1,4 +1,4 @@
-"""An evaluation with all that a report shows of it: its logs, markets, its bundle's kind, the limits of its gate."""
+"""An evaluation with all that a report shows of it: its logs, markets, its bundle's kind, the limits of a stage."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
     from bundles.catalog import Catalog
     from bundles.evidence import Evaluation
-    from bundles.gates import GateResult
-    from bundles.policy import StageRule
+    from bundles.judging import Judgement
 
 MOST_MARKETS: Final = 4
 """Markets that a title names."""
@@ -31,21 +30,31 @@ class Recorded:
     """A recorded evaluation as a report needs it."""
 
     evaluation: Evaluation
-    gate: GateResult | None = None
-    """None where no rule judged it."""
+    judged: Judgement | None = None
+    """None where nobody judged it."""
     logs: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     """The outputs by name, one structured array each; which ones there are depends on the kind and on its age."""
     bundle_kind: str = "edge"
     markets: Sequence[tuple[str, str]] = ()
     """(symbol, venue) of each dataset, in the order of the inputs."""
     limits: Mapping[str, float] = field(default_factory=dict)
-    """The value that the gate's rule holds each metric against."""
+    """The value that the stage whose verdict stands first holds each metric against."""
     title: str = ""
 
     @property
     def kind(self) -> str:
         """The kind of the evaluation."""
         return self.evaluation.inputs.kind
+
+    @property
+    def verdict(self) -> str:
+        """The verdict that stands first."""
+        return self.judged.verdict if self.judged else "unjudged"
+
+    @property
+    def told(self) -> str:
+        """The verdict that stands first, with its stage."""
+        return self.judged.told if self.judged else "unjudged"
 
     @property
     def metrics(self) -> Mapping[str, int | float | None]:
@@ -69,7 +78,7 @@ class Recorded:
         return rows if has(rows, *columns) else None
 
 
-def recorded(catalog: Catalog, evaluation: Evaluation, gate: GateResult | None = None) -> Recorded:
+def recorded(catalog: Catalog, evaluation: Evaluation, judged: Judgement | None = None) -> Recorded:
     """Return a recorded evaluation with its outputs, which come from the store, verified.
 
     Raises:
@@ -79,14 +88,14 @@ def recorded(catalog: Catalog, evaluation: Evaluation, gate: GateResult | None =
     datasets = [catalog.dataset(short_id("data", digest)) for digest in evaluation.inputs.datasets]
     markets = [(dataset.symbol, dataset.venue) for dataset in datasets]
     manifest = catalog.manifest(evaluation.inputs.bundle)
-    rule = _rule_of(catalog, evaluation, manifest.kind)
+    rules = judged.rule.rules if judged and judged.rule else ()
     return Recorded(
         evaluation,
-        gate,
+        judged,
         logs={name: read_log(catalog.blob(ref.digest)) for name, ref in evaluation.outputs.items()},
         bundle_kind=manifest.kind,
         markets=markets,
-        limits={} if rule is None else {each.judged: float(each.value) for each in rule.rules},
+        limits={each.judged: float(each.value) for each in rules},
         title=title_of(evaluation, markets),
     )
 
@@ -116,13 +125,3 @@ def read_log(content: bytes) -> NDArray[Any]:
     for name, column in zip(table.column_names, columns, strict=True):
         rows[name] = column
     return rows
-
-
-def _rule_of(catalog: Catalog, evaluation: Evaluation, target: str) -> StageRule | None:
-    """Return the rule by which `bundles.promotion.judge` judges the evaluation."""
-    from bundles.governance import in_force  # reads the store's governance; not needed to render
-    from bundles.stages import STAGES
-
-    policy = in_force(catalog).policy
-    rules = (policy.rule(target, stage) for stage in STAGES[target])
-    return next((rule for rule in rules if rule is not None and rule.evidence == evaluation.inputs.kind), None)

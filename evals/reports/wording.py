@@ -10,7 +10,7 @@ from evals.labels import format_metric, meaning_of
 from evals.reports.tables import UNKNOWN, Metrics
 
 if TYPE_CHECKING:
-    from bundles.gates import GateResult
+    from bundles.judging import Judgement
 
 _MOST_DIGITS: Final = 9
 _SPANS: Final = (("d", 86_400 * 10**9), ("h", 3_600 * 10**9), ("min", 60 * 10**9), ("s", 10**9), ("ms", 10**6))
@@ -82,17 +82,22 @@ def utc(time_ns: int) -> str:
     return datetime.fromtimestamp(time_ns // 10**9, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def why(gate: GateResult | None) -> str:
-    """Say in one sentence what a verdict rests on."""
-    if gate is None:
+def why(judged: Judgement | None) -> str:
+    """Say what a verdict rests on, and in a further sentence what each other stage says."""
+    if judged is None:
         return "No gate rule judged this evaluation."
-    deciding = [check for check in gate.checks if not check.dry_run]
-    if gate.verdict == "pass":
-        return f"All {len(deciding)} conditions of the gate are met."
+    also = (f"Also {each.reasoned}." for each in judged.others)
+    return " ".join((*_reasons(judged), *also))
+
+
+def _reasons(judged: Judgement) -> list[str]:
+    deciding = [check for check in judged.checks if not check.dry_run]
+    if judged.verdict == "pass":
+        return [f"All {len(deciding)} conditions of {judged.stage} are met."]
     failing = [check.text for check in deciding if check.ok is False]
     unknown = [check.text for check in deciding if check.ok is None]
     # A rule that does not hold fails; what leaves a verdict open can only be how much was seen.
-    begins = "Too little was seen" if gate.verdict == "inconclusive" else "Not met"
-    parts = [f"{begins}: {'; '.join(failing)}."] if failing else []
-    parts += [f"Cannot be told: {'; '.join(unknown)}."] if unknown else []
-    return " ".join(parts)
+    begins = "Too little was seen" if judged.verdict == "inconclusive" else "Not met"
+    asked = f" for {judged.stage}" if judged.stage else ""
+    parts = [f"{begins}{asked}: {'; '.join(failing)}."] if failing else []
+    return [*parts, *([f"Cannot be told: {'; '.join(unknown)}."] if unknown else [])]

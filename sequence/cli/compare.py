@@ -50,13 +50,16 @@ def compare(session: Session, a: str, b: str, report: Path | None) -> None:
 
 
 def _document(comparison: Comparison) -> dict[str, Any]:
+    from sequence.verdicts import by_stage
+
     sides = {}
     for name, record in (("a", comparison.a), ("b", comparison.b)):
         evaluation = record.evaluation
         sides[name] = {
             "eval_id": evaluation.eval_id,
             "bundle": evaluation.inputs.bundle,
-            "verdict": record.gate.verdict if record.gate else None,
+            "verdict": record.judged.verdict if record.judged else None,
+            "verdicts": by_stage(record.judged) if record.judged else [],
             "status": evaluation.status,
             "datasets": list(evaluation.inputs.datasets),
         }
@@ -74,8 +77,7 @@ def _document(comparison: Comparison) -> dict[str, Any]:
 def _lines(comparison: Comparison) -> list[str]:
     lines = []
     for name, record in (("A", comparison.a), ("B", comparison.b)):
-        verdict = record.gate.verdict if record.gate else "unjudged"
-        lines += [f"{name}: {record.evaluation.eval_id}, {verdict}", *wrapped(f"   {record.title}")]
+        lines += [f"{name}: {record.evaluation.eval_id}, {record.told}", *wrapped(f"   {record.title}")]
     for told in comparison.alarms:
         lines += wrapped(f"WARNING: {told}")
     for told in comparison.remarks:

@@ -33,11 +33,29 @@ for _command in (compare, evaluate.live_review, evaluate.replay, evaluate.sandbo
 @pass_session
 def list_evaluations(session: Session, bundle_id: str | None) -> None:
     """List the evaluations of the store."""
+    from bundles.judging import judge_each
+    from sequence.verdicts import by_stage
+
     catalog = session.catalog
     wanted = None if bundle_id is None else catalog.resolve_bundle(bundle_id)
-    documents = [_summary(session, each) for each in catalog.evaluations(wanted)]
+    records = catalog.evaluations(wanted)
+    judged = judge_each(catalog, records)
+    documents = [
+        {
+            "eval_id": record.eval_id,
+            "kind": record.inputs.kind,
+            "bundle_id": catalog.bundle_of(record),
+            "verdict": each.verdict,
+            "verdicts": by_stage(each),
+            "result_digest": record.result_digest,
+        }
+        for record, each in zip(records, judged, strict=True)
+    ]
     header = ("EVALUATION", "KIND", "BUNDLE_ID", "VERDICT", "RESULT")
-    rows = [tuple(str(value) for value in document.values()) for document in documents]
+    rows = [
+        (record.eval_id, record.inputs.kind, catalog.bundle_of(record), each.told, record.result_digest)
+        for record, each in zip(records, judged, strict=True)
+    ]
     session.emit(documents, columns(header, rows))
 
 
@@ -46,21 +64,20 @@ def list_evaluations(session: Session, bundle_id: str | None) -> None:
 @pass_session
 def show(session: Session, evaluation_id: str) -> None:
     """Show an evaluation's inputs, metrics and today's verdict."""
-    from bundles.promotion import judge
-    from sequence.verdicts import all_metrics, lines_of
+    from bundles.judging import judge
+    from sequence.verdicts import all_metrics, document_of, lines_of
 
     record = session.catalog.evaluation(evaluation_id)
-    gate = judge(session.catalog, record)
+    judged = judge(session.catalog, record)
     executions = _executions(session, record)
     document = {
         "eval_id": record.eval_id,
-        "verdict": gate.verdict,
-        "checks": [{"text": check.text, "ok": check.ok, "dry_run": check.dry_run} for check in gate.checks],
+        **document_of(judged),
         "executions": executions,
         "record": record.model_dump(mode="json"),
     }
     who = [part for each in executions for part in wrapped(_executed(each))]
-    session.emit(document, [*lines_of(record, gate), *who, *all_metrics(record.metrics)])
+    session.emit(document, [*lines_of(record, judged), *who, *all_metrics(record.metrics)])
 
 
 @evaluation.command()
@@ -69,7 +86,7 @@ def show(session: Session, evaluation_id: str) -> None:
 @pass_session
 def report(session: Session, evaluation_id: str, out: Path) -> None:
     """Write the report of an evaluation: one HTML file that needs nothing else."""
-    from bundles.promotion import judge
+    from bundles.judging import judge
     from evals.reports.page import report_of
 
     check_report_path(out)
@@ -176,15 +193,3 @@ def _executed(said: dict[str, Any]) -> str:
     result = "the same result" if said["same"] else f"ANOTHER RESULT: {said['result_digest']}"
     doubt = f"; {said['problem']}" if said["signed"] and said["listed"] and said["problem"] else ""
     return f"Executed by: {said['runner']} at {said['at']}, {listed}, {signed}, {result}{doubt}"
-
-
-def _summary(session: Session, record: Evaluation) -> dict[str, Any]:
-    from bundles.promotion import judge
-
-    return {
-        "eval_id": record.eval_id,
-        "kind": record.inputs.kind,
-        "bundle_id": "bun_" + record.inputs.bundle.removeprefix("sha256:")[:16],
-        "verdict": judge(session.catalog, record).verdict,
-        "result_digest": record.result_digest,
-    }

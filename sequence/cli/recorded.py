@@ -49,8 +49,8 @@ def run_and_show(
     """
     import time
 
-    from bundles.promotion import judge
-    from sequence.verdicts import headline, lines_of
+    from bundles.judging import judge
+    from sequence.verdicts import document_of, headline, lines_of
 
     check_report_path(report)
     now_ns, full_id = time.time_ns(), session.catalog.resolve_bundle(bundle_id)
@@ -59,21 +59,20 @@ def run_and_show(
     stage = session.catalog.ledger.state(full_id).stage_at(now_ns)
     if stage != before:
         session.say(f"{full_id} was at stage {before}; the policy demotes it to {stage}.")
-    gate = judge(session.catalog, evaluation)
+    judged = judge(session.catalog, evaluation)
     names = _datasets(evaluation)
     document: dict[str, Any] = {
         "eval_id": evaluation.eval_id,
         "kind": evaluation.inputs.kind,
-        "verdict": gate.verdict,
+        **document_of(judged),
         "result_digest": evaluation.result_digest,
         "metrics": evaluation.model_dump(mode="json")["metrics"],
         "status": evaluation.status,
-        "checks": [{"text": check.text, "ok": check.ok, "dry_run": check.dry_run} for check in gate.checks],
         "dataset": names[0] if names else None,  # a feed that never came leaves none
         "datasets": names,
         "stage": stage,
     }
-    lines = [*lines_of(evaluation, gate), *headline(evaluation.metrics)]
+    lines = [*lines_of(evaluation, judged), *headline(evaluation.metrics)]
     if evaluation.status == "interrupted":
         lines.append("Nothing was recorded: what was cut short is no evidence. Run it again.")
     else:
@@ -82,7 +81,7 @@ def run_and_show(
         from evals.reports.page import report_of
 
         session.progress("Writing the report")
-        write_report(report, report_of(session.catalog, evaluation, gate))
+        write_report(report, report_of(session.catalog, evaluation, judged))
         document["report"] = str(report.absolute())
         lines.append(f"Report: {report.absolute()}")
     session.emit(document, lines)

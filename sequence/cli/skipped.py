@@ -48,7 +48,7 @@ def _newest_dataset(catalog: Catalog, data_root: Path) -> Dataset | None:
 
 
 def _evaluate(session: Session, bundle_id: str, dataset: Dataset) -> None:
-    from bundles.promotion import judge
+    from bundles.judging import judge
     from evals.replay import evaluate_replay
     from evals.shadow import evaluate_shadow
 
@@ -63,5 +63,5 @@ def _evaluate(session: Session, bundle_id: str, dataset: Dataset) -> None:
             now_ns=time.time_ns(),
             progress=session.progress,
         )
-        verdict, kind = judge(session.catalog, evaluation).verdict, evaluation.inputs.kind
-        session.say(f"Recorded {evaluation.eval_id} ({kind}): {verdict}. See: sequence eval show {evaluation.eval_id}")
+        told, kind = judge(session.catalog, evaluation).told, evaluation.inputs.kind
+        session.say(f"Recorded {evaluation.eval_id} ({kind}): {told}. See: sequence eval show {evaluation.eval_id}")

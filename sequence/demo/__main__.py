@@ -71,8 +71,8 @@ def _run(out: Path, server: Future[None], engine: Future[None]) -> int:
 
 
 def _summary(store: str, outcomes: Sequence[Outcome]) -> str:
-    lines = ["", f"{'NAME':<12}{'BUNDLE':<24}{'VERDICT':<16}STAGE"]
-    lines += [f"{each.name:<12}{each.bundle:<24}{each.verdict:<16}{each.stage}" for each in outcomes]
+    lines = ["", f"{'NAME':<12}{'BUNDLE':<24}{'VERDICT':<26}STAGE"]
+    lines += [f"{each.name:<12}{each.bundle:<24}{each.verdict:<26}{each.stage}" for each in outcomes]
     for each in outcomes:
         if each.reasons:
             lines += ["", f"Why {each.name} is refused:"]

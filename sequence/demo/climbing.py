@@ -35,6 +35,7 @@ class Outcome:
     name: str
     bundle: str
     verdict: str
+    """Of the last evaluation, with the stage whose rules judged it."""
     stage: str
     reasons: tuple[str, ...]
     reports: tuple[Path, ...]
@@ -59,9 +60,9 @@ def climb(place: Place, name: str, bundle: str, rungs: Sequence[Rung]) -> Outcom
     for rung in rungs:
         progress(f"{name}: {rung.kind} of {bundle}")
         judged = rung.evaluate()
-        verdict = judged.verdict
+        verdict = judged.told
         reports.append(_write_report(place, f"{name}-{rung.kind}", judged.eval_id))
-        progress(f"{name}: the verdict of {judged.eval_id} is {verdict}; flow promote")
+        progress(f"{name}: {judged.eval_id} {verdict}; flow promote")
         with approver(place.catalog, bundle, place.key):
             try:
                 promote(
@@ -81,7 +82,7 @@ def climb(place: Place, name: str, bundle: str, rungs: Sequence[Rung]) -> Outcom
 
 
 def _write_report(place: Place, name: str, eval_id: str) -> Path:
-    from bundles.promotion import judge
+    from bundles.judging import judge
     from evals.reports.page import report_of
 
     evaluation = place.catalog.evaluation(eval_id)

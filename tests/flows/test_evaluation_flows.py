@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pytest
 
 from bundles.catalog import Catalog
-from bundles.promotion import judge
+from bundles.judging import judge
 from bundles.store import open_store
 from evals.routing.settings import FaultPlan
 from tests.flows.artifacts import published

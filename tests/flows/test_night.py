@@ -12,7 +12,8 @@ import pytest
 
 from bundles.catalog import Catalog
 from bundles.compile import compile_assignment
-from bundles.promotion import Wish, answer, ask, judge
+from bundles.judging import judge
+from bundles.promotion import Wish, answer, ask
 from bundles.store import open_store
 from evals.market.datasets import build_dataset
 from tests.bundles.conftest import AUTHOR, OTTO

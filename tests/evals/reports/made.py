@@ -11,15 +11,18 @@ import pyarrow.parquet as pq
 
 from bundles.canonical import digest_of
 from bundles.evidence import Coverage, EngineFingerprint, Evaluation, EvaluationInputs
-from bundles.gates import Check, GateResult
+from bundles.gates import Check
+from bundles.judging import Judgement
 from evals.engine.layout import EQUITY_LOG, FILL_LOG, ORDER_LOG, TAKER
 from evals.reports.recorded import Recorded, read_log, title_of
 
 START_NS = 1_531_514_831 * 10**9
 SECOND = 10**9
 CAPITAL = 100_000 * 10**9
-PASS = GateResult("pass", (Check("run completed", True), Check("traps 0 == 0", True), Check("fills 90 >= 20", True)))
-FAIL = GateResult("fail", (Check("run completed", True), Check("max_drawdown_pct 3.1 <= 2", False)))
+PASS = Judgement(
+    "pass", (Check("run completed", True), Check("traps 0 == 0", True), Check("fills 90 >= 20", True)), "replay"
+)
+FAIL = Judgement("fail", (Check("run completed", True), Check("max_drawdown_pct 3.1 <= 2", False)), "replay")
 
 
 def parquet(rows: np.ndarray[Any, Any], **texts: list[str]) -> bytes:
@@ -137,16 +140,16 @@ LIMITS = {"fuel_p99": 1_000_000.0}
 MARKETS = [("BTC-USD", "gdax")]
 
 
-def record_of(evaluation: Evaluation, outputs: dict[str, bytes], kind: str, gate: GateResult | None = PASS) -> Recorded:
+def record_of(evaluation: Evaluation, outputs: dict[str, bytes], kind: str, judged: Judgement | None = PASS) -> Recorded:
     markets = MARKETS if kind == "edge" else [("BTC-USD", name) for name in ("gdax", "kraken", "bitstamp", "gemini")]
     logs = {name: read_log(content) for name, content in outputs.items()}
-    return Recorded(evaluation, gate, logs, kind, markets, LIMITS, title_of(evaluation, markets))
+    return Recorded(evaluation, judged, logs, kind, markets, LIMITS, title_of(evaluation, markets))
 
 
-def replay(seed: int = 1, gate: GateResult | None = PASS, **changes: Any) -> Recorded:
+def replay(seed: int = 1, judged: Judgement | None = PASS, **changes: Any) -> Recorded:
     outputs = {name: parquet(rows) for name, rows in edge_logs(seed=seed).items()}
     metrics = EDGE_METRICS | changes.pop("metrics", {})
-    return record_of(evaluation_of("replay", metrics, **changes), outputs, "edge", gate)
+    return record_of(evaluation_of("replay", metrics, **changes), outputs, "edge", judged)
 
 
 def pair_of_equities(names: tuple[str, str]) -> tuple[dict[str, np.ndarray[Any, Any]], np.ndarray[Any, Any]]:

@@ -34,7 +34,7 @@ def quiet() -> Recorded:
 
 PAGES: dict[str, Callable[[], str]] = {
     "quiet": lambda: render_report(quiet()),
-    "replay": lambda: render_report(made.replay(gate=made.FAIL)),
+    "replay": lambda: render_report(made.replay(judged=made.FAIL)),
     "shadow": lambda: render_report(made.shadow()),
     "live-review": lambda: render_report(made.live_review(2)),
     "review of a policy": lambda: render_report(made.policy_review(gaps=1)),

@@ -9,7 +9,7 @@ import pytest
 
 from bundles.catalog import Catalog
 from bundles.errors import InvalidInputError, NotFoundError
-from bundles.promotion import judge
+from bundles.judging import judge
 from evals.reports.compare import Comparison, compare
 from evals.reports.comparison_page import comparison_report, comparison_sections
 from evals.reports.figures import figures_markdown
@@ -34,9 +34,9 @@ def test_what_the_store_holds_comes_into_page_and_markdown(catalog: Catalog, kin
     assert {name: rows.tolist() for name, rows in read.logs.items()} == {
         name: rows.tolist() for name, rows in original.logs.items()
     }
-    gate = judge(catalog, evaluation)
-    assert evaluation.eval_id in report_of(catalog, evaluation, gate)
-    assert gate.verdict in figures_markdown(catalog, evaluation, gate)
+    judged = judge(catalog, evaluation)
+    assert evaluation.eval_id in report_of(catalog, evaluation, judged)
+    assert judged.told in figures_markdown(catalog, evaluation, judged)
 
 
 def test_limits_are_those_of_the_gate(catalog: Catalog) -> None:

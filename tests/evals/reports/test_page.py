@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bundles.gates import Check, GateResult
+from bundles.gates import Check
+from bundles.judging import Judgement
 from evals.labels import METRICS, format_metric
 from evals.reports.figures import metric_rows
 from evals.reports.page import render_report
@@ -44,8 +45,8 @@ def spiteful() -> Recorded:
         status_detail=SPITE,
         validation={SPITE: 1, "unknown_orders": 598},
     )
-    gate = GateResult("fail", (Check(f"traps 1 == 0 {SPITE}", False), Check("fills 3 >= 20", None, dry_run=True)))
-    return replace(made.replay(), evaluation=evaluation, gate=gate, title=SPITE, markets=[(SPITE, SPITE)])
+    told = Judgement("fail", (Check(f"traps 1 == 0 {SPITE}", False), Check("fills 3 >= 20", None, dry_run=True)))
+    return replace(made.replay(), evaluation=evaluation, judged=told, title=SPITE, markets=[(SPITE, SPITE)])
 
 
 class Loads(HTMLParser):
