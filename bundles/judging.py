@@ -3,9 +3,9 @@
 Several stages of a ladder can take evaluations of one kind under different rules: a bundle at *live* can fail them
 while it would pass those of *shadow*. So a verdict is never told without its stage.
 
-First stands the stage that the evaluation could take away, where the bundle stood when it was recorded; if that takes
-another kind, the next one that the evaluation helps to reach; else the first stage that takes the kind. The others
-follow, in the order of the ladder. Of an evaluation that no ledger holds it is not known where the bundle stood.
+First stands the stage that the bundle held when the evaluation was recorded, which the evaluation could take away; if
+that takes another kind, the next one above, which it helps to reach; else the highest one below. The others follow, in
+the order of the ladder. Of an evaluation that no ledger holds nobody knows where its bundle stood: then it is the lowest.
 """
 
 from __future__ import annotations
@@ -85,5 +85,5 @@ def judged_at(stood: str | None, evaluation: Evaluation, policy: Policy, target:
         nowhere = f"no stage of the {target} ladder takes {kind} evaluations under {policy.name}"
         return Judgement("inconclusive", (Check(nowhere, None),))
     ahead = order[order.index(stood) :] if stood else order
-    first = next((each for each in found if each.stage in ahead), found[0])
+    first = next((each for each in found if each.stage in ahead), found[-1])
     return replace(first, others=tuple(each for each in found if each is not first))

@@ -18,10 +18,19 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from bundles.canonical import digest_of
 from bundles.catalog import Catalog
 from bundles.compile import WASM_PREAMBLE, compile_edge
-from bundles.evidence import Coverage, Dataset, EngineFingerprint, Evaluation, EvaluationInputs, Partition
+from bundles.evidence import (
+    Coverage,
+    Dataset,
+    EngineFingerprint,
+    Evaluation,
+    EvaluationInputs,
+    EvaluationKind,
+    Partition,
+)
 from bundles.governance import set_policy, set_roster
 from bundles.mm_types import MmConfig, MmRiskLimits
 from bundles.policy import Policy, default_policy
+from bundles.promotion import Wish, answer, ask
 from bundles.roster import Roster
 from bundles.runners import Runner
 from bundles.state import BundleState
@@ -174,14 +183,16 @@ class Ladder:
         dataset = self.dataset()
         return DayOfData(dataset, (dataset,), (), None, {}, "s on 2023-11-14")
 
-    def evaluated(self, bundle: str, *, runner: Runner = FIRST, seed: int = 42, **worse: float) -> Evaluation:
-        """Record an evaluation that passes the default gate, unless some metrics are given worse."""
+    def evaluated(
+        self, bundle: str, *, kind: EvaluationKind = "replay", runner: Runner = FIRST, seed: int = 42, **worse: float
+    ) -> Evaluation:
+        """Record an evaluation of an hour that passes the gate of replay, unless some metrics are given worse."""
         evaluation = Evaluation(
             inputs=EvaluationInputs(
-                kind="replay",
+                kind=kind,
                 bundle=self.catalog.bundle(bundle).digest(),
                 datasets=(self.dataset().digest(),),
-                settings=easiest_settings("replay"),
+                settings=easiest_settings(kind),
                 seed=seed,
                 engine=EngineFingerprint(name="by-hand", version="1", source=digest_of(b""), runtime={}),
             ),
@@ -205,6 +216,17 @@ class Ladder:
     def asked(self, bundle: str) -> PromotionStatement:
         """Return what the last request for a bundle asks people to sign."""
         return self.state(bundle).requests[-1].statement
+
+
+def lend(catalog: Catalog, bundle: str, stage: str) -> None:
+    """Lend a bundle a stage by breaking the glass now."""
+    now_ns = time.time_ns()
+    target = catalog.bundle(bundle).kind
+    wish = Wish(bundle=bundle, target=target, stage=stage, break_glass=True, notes="the old one is broken")
+    request = ask(catalog, wish, requested_by="desk@example.com", now_ns=now_ns).request
+    assert request is not None
+    word = OTTO.says(catalog.request(request)).model_copy(update={"at_ns": now_ns})
+    assert answer(catalog, request, "approve", word, now_ns=now_ns).decision == "promoted"
 
 
 @pytest.fixture

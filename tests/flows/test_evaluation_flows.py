@@ -70,17 +70,18 @@ def assert_judged(climber: Climber, state: Ended, kind: str) -> str:
     assert state.is_completed(), state.message
     outcome = state.result()
     (evaluation,) = climber.firm.catalog.evaluations(climber.bundle)
-    gate = judge(climber.firm.catalog, evaluation)
+    told = judge(climber.firm.catalog, evaluation)
     assert (outcome.eval_id, outcome.bundle) == (evaluation.eval_id, climber.bundle)
     assert (evaluation.inputs.kind, evaluation.status) == (kind, "completed")
-    assert outcome.verdict == gate.verdict
-    assert outcome.unmet == tuple(each.text for each in gate.checks if each.ok is not True and not each.dry_run)
-    assert state.message == f"{outcome.eval_id}: {gate.verdict}"
+    assert (outcome.verdict, outcome.told, outcome.unmet) == (told.verdict, told.told, told.unmet)
+    assert outcome.also == tuple(each.reasoned for each in told.others)
+    assert state.message == f"{outcome.eval_id}: {told.told}"
     shown = published(state)
     name = outcome.eval_id.replace("_", "-")
     assert set(shown) == {f"figures-{name}", f"metrics-{name}", f"gate-{name}"}
     assert evaluation.result_digest in shown[f"gate-{name}"]
-    assert gate.verdict in shown[f"gate-{name}"]
+    assert f"## {outcome.eval_id}: {told.told}\n" in shown[f"gate-{name}"]
+    assert shown[f"gate-{name}"].count("Also ") == len(told.others)
     assert len(shown[f"figures-{name}"]) > 500
     rows = json.loads(shown[f"metrics-{name}"])
     assert len(rows) > 10

@@ -15,7 +15,7 @@ import yaml
 from bundles.descent import demote_on_failure
 from bundles.errors import NotFoundError
 from bundles.evidence import Evaluation
-from tests.flows.conftest import Ladder, strict_policy
+from tests.flows.conftest import Ladder, lend, strict_policy
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -160,8 +160,40 @@ def test_the_night_goes_on_after_a_failure_and_shows_who_fell(ladder: Ladder, mo
     assert "the tape has gone" in (state.message or "")
     assert [(row["bundle"], row["verdict"], row["stage"]) for row in tables[0]] == [
         (broken, "could not be evaluated", "replay"),
-        (sound, "fail", "replay → research"),
+        (sound, "fails replay", "replay → research"),
     ]
+
+
+def test_the_night_tells_why_a_live_bundle_fell(ladder: Ladder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It falls by the rules of live; those of shadow, which takes evaluations of the same kind, are inconclusive."""
+    import flows.nightly
+    import tasks.evaluate
+    from flows.nightly import nightly_evaluations
+
+    bundle = ladder.govern().bundle()
+    lend(ladder.catalog, bundle, "live")
+
+    def evaluate(_catalog: object, *, bundle: str, **_settings: object) -> Evaluation:
+        evaluation = ladder.evaluated(bundle, kind="shadow", fills=50)  # without the figures of the comparison
+        demote_on_failure(ladder.catalog, bundle, now_ns=time.time_ns())
+        return evaluation
+
+    monkeypatch.setattr(tasks.evaluate, "evaluate_replay", lambda *_, bundle, **__: ladder.evaluated(bundle))
+    monkeypatch.setattr(tasks.evaluate, "evaluate_shadow", evaluate)
+    monkeypatch.setattr(flows.nightly, "newest_day", lambda *_args, **_kwargs: ladder.day())
+    tables = []
+    monkeypatch.setattr(flows.nightly, "publish_table", lambda rows, **_about: tables.append(rows))
+    state = nightly_evaluations(store=ladder.store, return_state=True)
+    assert state.is_completed(), state.message
+    assert "1 pass, 1 fail, 0 inconclusive; moved: " in (state.message or "")
+    replay, shadow = tables[0]
+    assert (replay["kind"], replay["verdict"], replay["why"], replay["also"]) == ("replay", "passes replay", "", "")
+    assert (shadow["kind"], shadow["verdict"]) == ("shadow", "fails live")
+    assert "fills 50 >= 100" in shadow["why"]
+    assert shadow["also"].startswith("inconclusive for shadow: ")
+    assert "fills" not in shadow["also"]
+    assert {row["stage"] for row in tables[0]} == {"live → research"}, "what the glass had lent is over"
+    assert [outcome.told for outcome in state.result()] == ["passes replay", "fails live"]
 
 
 def listed_deployments() -> list[dict[str, Any]]:

@@ -13,11 +13,11 @@ import pytest
 from bundles.catalog import Catalog
 from bundles.compile import compile_assignment
 from bundles.judging import judge
-from bundles.promotion import Wish, answer, ask
 from bundles.store import open_store
 from evals.market.datasets import build_dataset
-from tests.bundles.conftest import AUTHOR, OTTO
+from tests.bundles.conftest import AUTHOR
 from tests.flows.artifacts import published
+from tests.flows.conftest import lend
 from tests.ladders import markets as days
 from tests.ladders.conftest import compiled_algo, maker, markets
 from tests.ladders.firm import HOUR_NS, Climber, Firm
@@ -54,12 +54,7 @@ def night(firm: Firm, **given: Any) -> tuple[State[Any], list[dict[str, str]]]:
 def lent(firm: Firm, manifest: Any, stage: str) -> str:
     """Register a bundle and lend it a stage by breaking the glass now."""
     bundle = firm.catalog.register_bundle(manifest, author=AUTHOR.name, now_ns=firm.now_ns)
-    now_ns = time.time_ns()
-    wish = Wish(bundle=bundle, target=manifest.kind, stage=stage, break_glass=True, notes="the old one is broken")
-    request = ask(firm.catalog, wish, requested_by="desk@example.com", now_ns=now_ns).request
-    assert request is not None
-    word = OTTO.says(firm.catalog.request(request)).model_copy(update={"at_ns": now_ns})
-    assert answer(firm.catalog, request, "approve", word, now_ns=now_ns).decision == "promoted"
+    lend(firm.catalog, bundle, stage)
     return bundle
 
 
@@ -72,12 +67,13 @@ def wanted(rows: list[dict[str, str]]) -> set[tuple[str, str]]:
 
 
 def assert_evaluated(firm: Firm, rows: list[dict[str, str]]) -> None:
-    """Each row names an evaluation that the store has, and the verdict that the policy in force derives from it."""
+    """Each row names an evaluation that the store has, and the verdicts that the policy in force derives from it."""
     for row in rows:
         evaluation = firm.catalog.evaluation(row["evaluation"])
         assert evaluation.inputs.kind == row["kind"]
         assert evaluation.status == "completed", evaluation.status_detail
-        assert judge(firm.catalog, evaluation).verdict == row["verdict"]
+        told = judge(firm.catalog, evaluation)
+        assert (told.told, ". ".join(each.reasoned for each in told.others)) == (row["verdict"], row["also"])
 
 
 def test_each_bundle_is_evaluated_by_the_kinds_that_no_stage_ahead_asks_for(firm: Firm, maker: bytes) -> None:
@@ -91,8 +87,10 @@ def test_each_bundle_is_evaluated_by_the_kinds_that_no_stage_ahead_asks_for(firm
     assert wanted(rows) == asked
     assert len(rows) == len(asked)
     assert_evaluated(firm, rows)
-    assert {row["verdict"] for row in rows if row["kind"] != "shadow"} == {"pass"}
-    assert rows_of(rows, "shadow")[0]["verdict"] in {"pass", "inconclusive"}, "ten minutes may be too few to tell"
+    assert {row["verdict"] for row in rows if row["kind"] != "shadow"} == {"passes replay", "passes live"}
+    assert rows_of(rows, "shadow")[0]["verdict"] in {"passes live", "inconclusive for live"}, (
+        "ten minutes may be too few"
+    )
     assert sorted(each.eval_id for each in state.result()) == sorted(row["evaluation"] for row in rows)
     assert f"4 bundles on {SYMBOL} on {NEWEST}" in (state.message or "")
     for row in rows:
@@ -135,7 +133,7 @@ def test_what_is_scaled_is_reviewed_against_its_recording(firm: Firm, maker: byt
     assert set(reviews) == {algo.bundle, routing.bundle, silent.bundle}
     assert "no recording of its deployment" in reviews.pop(silent.bundle)["why"]
     assert_evaluated(firm, list(reviews.values()))
-    assert {row["verdict"] for row in reviews.values()} == {"pass"}
+    assert {row["verdict"] for row in reviews.values()} == {"passes scaled"}
     review = firm.catalog.evaluation(reviews[algo.bundle]["evaluation"])
     assert list(review.inputs.datasets) == [firm.dataset(DEPLOYED).digest()]
 
@@ -169,7 +167,7 @@ def test_a_policy_without_its_model_does_not_stop_the_night(firm: Firm) -> None:
     assert "assignment-model.json" in (state.message or "")
     verdicts = {(row["bundle"], row["kind"]): row["verdict"] for row in rows}
     assert verdicts == {
-        (routing.bundle, "replay"): "pass",
+        (routing.bundle, "replay"): "passes replay",
         (broken, "replay"): "could not be evaluated",
         (broken, "sandbox"): "could not be evaluated",
     }

@@ -140,7 +140,9 @@ LIMITS = {"fuel_p99": 1_000_000.0}
 MARKETS = [("BTC-USD", "gdax")]
 
 
-def record_of(evaluation: Evaluation, outputs: dict[str, bytes], kind: str, judged: Judgement | None = PASS) -> Recorded:
+def record_of(
+    evaluation: Evaluation, outputs: dict[str, bytes], kind: str, judged: Judgement | None = PASS
+) -> Recorded:
     markets = MARKETS if kind == "edge" else [("BTC-USD", name) for name in ("gdax", "kraken", "bitstamp", "gemini")]
     logs = {name: read_log(content) for name, content in outputs.items()}
     return Recorded(evaluation, judged, logs, kind, markets, LIMITS, title_of(evaluation, markets))
