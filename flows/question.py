@@ -169,12 +169,22 @@ def signing_command(statement: PromotionStatement) -> str:
     return f"printf %s {text} \\\n| ssh-keygen -Y sign -n {statement.namespace} -f ~/.ssh/id_ed25519"
 
 
+def ui_address() -> str | None:
+    """Return where pages of Prefect's UI begin; None where Prefect runs without a server that could show them.
+
+    Its server has two UIs. Below /v2 lies the one that the front page leads to; a server without it leads from there to
+    the other. An address without /v2 always shows the old one.
+    """
+    url = get_current_settings().ui_url
+    return f"{url.rstrip('/').removesuffix('/v2')}/v2" if url else None
+
+
 def _evidence(evaluation: str, runners: tuple[str, ...]) -> str:
     """Name an evaluation and who executed it, and lead to its metrics if Prefect has shown them."""
-    pages = []
+    pages, ui = [], ui_address()
     for page, what in (("metrics", "metrics"), ("gate", "verdict")):
         key = artifact_key(page, evaluation)
-        if Artifact.get(key):
-            pages.append(f"[{what}]({get_current_settings().ui_url}/artifacts/key/{key})")
+        if ui and Artifact.get(key):
+            pages.append(f"[{what}]({ui}/artifacts/key/{key})")
     links = f" ({', '.join(pages)})" if pages else ""
     return f"- `{evaluation}`, executed by {inline(', '.join(runners))}{links}; `sequence eval show {evaluation}`"

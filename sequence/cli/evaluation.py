@@ -38,24 +38,22 @@ def list_evaluations(session: Session, bundle_id: str | None) -> None:
 
     catalog = session.catalog
     wanted = None if bundle_id is None else catalog.resolve_bundle(bundle_id)
+    documents, rows = [], []
     records = catalog.evaluations(wanted)
-    judged = judge_each(catalog, records)
-    documents = [
-        {
-            "eval_id": record.eval_id,
-            "kind": record.inputs.kind,
-            "bundle_id": catalog.bundle_of(record),
-            "verdict": each.verdict,
-            "verdicts": by_stage(each),
-            "result_digest": record.result_digest,
-        }
-        for record, each in zip(records, judged, strict=True)
-    ]
-    header = ("EVALUATION", "KIND", "BUNDLE_ID", "VERDICT", "RESULT")
-    rows = [
-        (record.eval_id, record.inputs.kind, catalog.bundle_of(record), each.told, record.result_digest)
-        for record, each in zip(records, judged, strict=True)
-    ]
+    for record, judged in zip(records, judge_each(catalog, records), strict=True):
+        kind, bundle = record.inputs.kind, catalog.bundle_of(record)
+        rows.append((record.eval_id, kind, bundle, judged.told))
+        documents.append(
+            {
+                "eval_id": record.eval_id,
+                "kind": kind,
+                "bundle_id": bundle,
+                "verdict": judged.verdict,
+                "verdicts": by_stage(judged),
+                "result_digest": record.result_digest,
+            }
+        )
+    header = ("EVALUATION", "KIND", "BUNDLE_ID", "VERDICT")
     session.emit(documents, columns(header, rows))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -194,6 +195,27 @@ def test_the_night_tells_why_a_live_bundle_fell(ladder: Ladder, monkeypatch: pyt
     assert "fills" not in shadow["also"]
     assert {row["stage"] for row in tables[0]} == {"live → research"}, "what the glass had lent is over"
     assert [outcome.told for outcome in state.result()] == ["passes replay", "fails live"]
+
+
+def test_links_lead_to_the_ui_that_the_front_page_leads_to(tmp_path: Path) -> None:
+    from httpx import ASGITransport, AsyncClient
+    from prefect.server.api.server import create_ui_app
+    from prefect.settings import PREFECT_UI_STATIC_DIRECTORY, PREFECT_UI_URL, temporary_settings
+
+    from flows.question import ui_address
+
+    async def front_page() -> str:
+        served = ASGITransport(app=create_ui_app(ephemeral=False))
+        async with AsyncClient(transport=served, base_url="https://prefect.example", follow_redirects=True) as client:
+            shown = await client.get("/", headers={"Accept": "text/html"})
+            assert shown.is_success
+            return str(shown.url)
+
+    with temporary_settings({PREFECT_UI_STATIC_DIRECTORY: str(tmp_path)}):
+        front = asyncio.run(front_page())
+    for given in ("https://prefect.example", "https://prefect.example/", front):
+        with temporary_settings({PREFECT_UI_URL: given}):
+            assert f"{ui_address()}/" == front
 
 
 def listed_deployments() -> list[dict[str, Any]]:

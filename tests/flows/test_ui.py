@@ -32,9 +32,9 @@ pytestmark = [
 
 @dataclass(frozen=True)
 class World:
-    """What is up: the server's front page, and the store that the flows work on."""
+    """What is up: the server, and the store that the flows work on."""
 
-    url: str
+    prefect: Prefect
     ladder: Ladder
 
 
@@ -42,7 +42,7 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     ladder, prefect = Ladder(tmp_path_factory.mktemp("ladder")).govern(), Prefect(free_port())
     with serving(tmp_path_factory.mktemp("prefect"), ladder.store, prefect):
-        yield World(prefect.url, ladder)
+        yield World(prefect, ladder)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def person(browser: Browser) -> Iterator[Person]:
 
 def ask_for(world: World, person: Person, bundle: str, evaluation: str) -> Decision:
     """Fill in the run's form, wait until the run asks for approval; returns what the ladder says of the request."""
-    person.open_run_form(world.url, "promote")
+    person.open_run_form(world.prefect.url, "promote")
     person.fill(
         {
             "Bundle": bundle,
@@ -99,6 +99,8 @@ def test_a_person_reads_the_checklist_signs_as_shown_and_the_bundle_moves(world:
     bundle = world.ladder.bundle()
     evaluation = world.ladder.evaluated(bundle).eval_id
     key = key_file(RITA, world.ladder.folder)
+    shown = {"key": f"gate-{evaluation.replace('_', '-')}", "type": "markdown", "data": "## passes replay"}
+    world.prefect.ask("/artifacts/", shown)
     decision = ask_for(world, person, bundle, evaluation)
     assert decision.decision == "pending"
 
@@ -112,6 +114,7 @@ def test_a_person_reads_the_checklist_signs_as_shown_and_the_bundle_moves(world:
     for digest in (decision.statement.bundle, decision.statement.verdict, decision.statement.policy, evaluation):
         assert digest in text
     assert not any(mark in text for mark in ("###", "```", "**", "\\_")), "Markdown shows as it was written"
+    person.follow(question.get_by_role("link", name="verdict"), expect="passes replay")
     command = question.locator("code").filter(has_text="ssh-keygen").inner_text()
 
     person.answer(

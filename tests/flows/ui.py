@@ -121,6 +121,16 @@ class Person:
         dialog.get_by_role("listitem").first.wait_for()  # the text arrives after the fields
         return dialog
 
+    def follow(self, link: Locator, *, expect: str) -> None:
+        """Open a link in a page of its own and find a heading there, in the UI to which the front page leads."""
+        front = self.page.url.partition("/runs/")[0]
+        address = link.get_attribute("href") or ""
+        assert address.startswith(f"{front}/"), f"{address} leads to another UI than {front}"
+        page = self.page.context.new_page()
+        page.goto(address)
+        page.get_by_role("heading", name=expect).wait_for()
+        page.close()
+
     def answer(self, dialog: Locator, values: dict[str, str | list[str]]) -> None:
         """Fill in the dialog and send it."""
         self.look("question")

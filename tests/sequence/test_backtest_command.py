@@ -148,7 +148,10 @@ def test_breaking_the_glass_starts_what_was_skipped(
     assert [each["kind"] for each in recorded] == ["replay", "shadow"]
     assert f"Running what was skipped, on {dataset}" in broken.stderr
     for each in recorded:
-        assert f"Recorded {each['eval_id']} ({each['kind']}): {each['verdict']}" in broken.stderr
+        stage = each["verdicts"][0]["stage"]
+        assert stage == {"replay": "replay", "shadow": "live"}[each["kind"]]
+        told = {"pass": "passes", "fail": "fails", "inconclusive": "inconclusive for"}[each["verdict"]]
+        assert f"Recorded {each['eval_id']} ({each['kind']}): {told} {stage}" in broken.stderr
     assert "Decision: promoted" in broken.stdout
     higher = sequence.promotion(
         bundle, "--break-glass", "--notes", "fire", "--key", firm.key("otto"), stage="scaled", approver="otto@firm"

@@ -35,12 +35,12 @@ def test_an_algo_and_two_policies_climb_two_rungs_and_the_reckless_algo_is_refus
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "SYNTHETIC market" in done.stdout
-    table = re.findall(r"^([\w-]+) +(bun_[0-9a-f]{16}) +(\w+) +(\w+)$", done.stdout, re.MULTILINE)
+    table = re.findall(r"^([\w-]+) +(bun_[0-9a-f]{16}) +(\w+ \w+) +(\w+)$", done.stdout, re.MULTILINE)
     assert [(name, verdict, stage) for name, _bundle, verdict, stage in table] == [
-        ("my-mm", "pass", "shadow"),
-        ("reckless", "fail", "research"),
-        ("routing", "pass", "sandbox"),
-        ("assignment", "pass", "sandbox"),
+        ("my-mm", "passes shadow", "shadow"),
+        ("reckless", "fails replay", "research"),
+        ("routing", "passes sandbox", "sandbox"),
+        ("assignment", "passes sandbox", "sandbox"),
     ]
     reasons = done.stdout.split("Why reckless is refused:")[1]
     assert "risk_breaches" in reasons

@@ -59,7 +59,7 @@ def given(datasets: list[str], parents: Path) -> list[str | Path]:
 
 def test_an_algo_in_shadow_against_nobody(sequence: Command, bundle: str, datasets: list[str]) -> None:
     shown = sequence("eval", "shadow", "--bundle", bundle, "--dataset", datasets[0], "--incumbent", "flat")
-    assert "Verdict: fail" in shown.stdout, "an algo that does nothing is no better than nobody"
+    assert "Verdict: fails shadow" in shown.stdout, "an algo that does nothing is no better than nobody"
     found = sequence.json("eval", "shadow", "--bundle", bundle, "--dataset", datasets[0], "--incumbent", "flat")
     assert found["kind"] == "shadow"
     assert found["metrics"]["pnl_diff_1e9"] == "0"

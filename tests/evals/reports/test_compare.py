@@ -9,7 +9,8 @@ import pytest
 
 from bundles.catalog import Catalog
 from bundles.errors import InvalidInputError, NotFoundError
-from bundles.judging import judge
+from bundles.judging import judge, judged_at
+from bundles.policy import default_policy
 from evals.reports.compare import Comparison, compare
 from evals.reports.comparison_page import comparison_report, comparison_sections
 from evals.reports.figures import figures_markdown
@@ -39,9 +40,11 @@ def test_what_the_store_holds_comes_into_page_and_markdown(catalog: Catalog, kin
     assert judged.told in figures_markdown(catalog, evaluation, judged)
 
 
-def test_limits_are_those_of_the_gate(catalog: Catalog) -> None:
-    evaluation = stored.record(catalog, made.replay(), stored.bundle(catalog, "edge"))
-    assert recorded(catalog, evaluation).limits["fuel_p99"] == 1_000_000
+def test_limits_are_those_of_the_stage_that_judged(catalog: Catalog) -> None:
+    evaluation = stored.record(catalog, made.shadow(), stored.bundle(catalog, "edge"))
+    assert recorded(catalog, evaluation, judge(catalog, evaluation)).limits["fuel_p99"] == 1_000_000
+    at_live = judged_at("live", evaluation, default_policy(), "edge")
+    assert recorded(catalog, evaluation, at_live).limits["fuel_p99"] == 500_000
 
 
 def test_differences_are_b_less_a(catalog: Catalog) -> None:

@@ -45,7 +45,8 @@ def spiteful() -> Recorded:
         status_detail=SPITE,
         validation={SPITE: 1, "unknown_orders": 598},
     )
-    told = Judgement("fail", (Check(f"traps 1 == 0 {SPITE}", False), Check("fills 3 >= 20", None, dry_run=True)))
+    checks = (Check(f"traps 1 == 0 {SPITE}", False), Check("fills 3 >= 20", None, dry_run=True))
+    told = Judgement("fail", checks, SPITE, others=(Judgement("fail", checks, SPITE),))
     return replace(made.replay(), evaluation=evaluation, judged=told, title=SPITE, markets=[(SPITE, SPITE)])
 
 
