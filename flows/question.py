@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from typing import Literal, Self, cast
 from uuid import UUID
 
-from prefect import runtime
-from prefect.artifacts import Artifact
+from prefect import artifacts, runtime
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import Artifact
 from prefect.context import FlowRunContext
 from prefect.flow_runs import pause_flow_run, suspend_flow_run
 from prefect.input import RunInput
@@ -183,8 +183,8 @@ def _evidence(evaluation: str, runners: tuple[str, ...]) -> str:
     """Name an evaluation and who executed it, and lead to its metrics if Prefect has shown them."""
     pages, ui = [], ui_address()
     for page, what in (("metrics", "metrics"), ("gate", "verdict")):
-        key = artifact_key(page, evaluation)
-        if ui and Artifact.get(key):
-            pages.append(f"[{what}]({ui}/artifacts/key/{key})")
+        shown = artifacts.Artifact.get(artifact_key(page, evaluation))
+        if ui and isinstance(shown, Artifact):  # no coroutine: a flow that is not async asks
+            pages.append(f"[{what}]({ui}/artifacts/artifact/{shown.id})")
     links = f" ({', '.join(pages)})" if pages else ""
     return f"- `{evaluation}`, executed by {inline(', '.join(runners))}{links}; `sequence eval show {evaluation}`"

@@ -29,9 +29,13 @@ def tell_store(ladder: Ladder, person: Person, statement: PromotionStatement) ->
 
 
 def test_two_signed_answers_promote_and_every_step_is_told(ladder: Ladder, deployed: Deployed) -> None:
+    from prefect.client.schemas.actions import ArtifactCreate
+
     ladder.govern(strict_policy())
     bundle = ladder.bundle()
     evaluation = ladder.evaluated(bundle).eval_id
+    shown_before = ArtifactCreate(key=f"gate-{evaluation.replace('_', '-')}", type="markdown", data="passes replay")
+    page = deployed.client.create_artifact(shown_before)
     run = deployed.start(ladder, bundle, evaluation, notes="ready")
     assert run.go() == "Suspended"
     statement = ladder.asked(bundle)
@@ -43,6 +47,7 @@ def test_two_signed_answers_promote_and_every_step_is_told(ladder: Ladder, deplo
         FIRST.name,
         "0 of 2 signed approvals",
         "ready",
+        f"/v2/artifacts/artifact/{page.id})",
     ):
         assert shown in question
     assert run.answer(**signed(RITA, statement, notes="read it")) == "Suspended"

@@ -67,7 +67,7 @@ def test_the_verdict_is_that_of_the_stage_which_was_lost(sequence: Command, fall
         assert "Verdict: fails live" in lines
         assert "  FAILS: fills 50 >= 100" in lines
         assert f"Also: inconclusive for shadow: {UNMET['shadow'][0]}" in lines
-    assert " fails live " in sequence("eval", "list").stdout
+    assert sequence("eval", "list").stdout.endswith(" shadow " + fallen + " fails live\n")
     for document in (sequence.json("eval", "show", listed["eval_id"]), sequence.json(*run)):
         assert (document["verdict"], document["verdicts"]) == (listed["verdict"], listed["verdicts"])
         assert [check["text"] for check in document["checks"] if check["ok"] is False and not check["dry_run"]] == (
