@@ -90,7 +90,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with ExitStack() as up:
         for attempt in range(1, STARTS + 1):
             try:
-                up.enter_context(prefect_test_harness(server_startup_timeout=120))
+                up.enter_context(prefect_test_harness(server_startup_timeout=600))
             except TimeoutException:  # it is up, but on a busy machine its first answer takes longer than Prefect waits
                 if attempt == STARTS:
                     raise
