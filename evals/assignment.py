@@ -17,6 +17,7 @@ from evals.assigning.policy import Policy, check_venues, check_window
 from evals.engine.fingerprint import sources_digest
 from evals.evaluation import Engine, Findings, record
 from evals.market.datasets import open_dataset
+from evals.routing import evaluating as routing
 from evals.routing.given import Given, PolicyKind, look_in
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 ENGINE_NAME: Final = "kernel-assignment"
 ENGINE_VERSION: Final = "1"
+SOURCES: Final = (*routing.SOURCES, "bundles/assignment.py", "evals/assigning", "evals/assignment.py")
 
 
 def engine_fingerprint() -> EngineFingerprint:
@@ -38,23 +40,7 @@ def engine_fingerprint() -> EngineFingerprint:
     return EngineFingerprint(
         name=ENGINE_NAME,
         version=ENGINE_VERSION,
-        source=sources_digest(
-            "bundles/assignment.py",
-            "bundles/routing.py",
-            "evals/assigning",
-            "evals/assignment.py",
-            "evals/engine/arithmetic.py",
-            "evals/evaluation.py",
-            "evals/market/book.py",
-            "evals/market/joining.py",
-            "evals/market/parquet.py",
-            "evals/market/schema.py",
-            "evals/market/source.py",
-            "evals/parents",
-            "evals/routing",
-            "evals/routing/kernels",
-            "evals/statistics",
-        ),
+        source=sources_digest(*SOURCES),
         runtime={},
     )
 

@@ -17,7 +17,7 @@ from bundles.errors import InvalidInputError
 from bundles.evidence import Coverage, EngineFingerprint, Evaluation, EvaluationInputs
 from bundles.manifests import SorBundle
 from bundles.routing import ImpactModel, RoutingModel, read_model
-from evals.engine.fingerprint import sources_digest
+from evals.engine.fingerprint import TAPE_SOURCES, sources_digest
 from evals.evaluation import Engine, Findings, record
 from evals.routing.given import Given, PolicyKind, look_in
 
@@ -32,6 +32,18 @@ if TYPE_CHECKING:
 
 ENGINE_NAME: Final = "kernel-routing"
 ENGINE_VERSION: Final = "1"
+SOURCES: Final = (
+    "bundles/routing.py",
+    "evals/engine/arithmetic.py",
+    "evals/evaluation.py",
+    *TAPE_SOURCES,
+    "evals/metrics",
+    "evals/parents",
+    "evals/routing",
+    "evals/routing/kernels",
+    "evals/statistics",
+)
+"""What a routing policy's result depends on; whatever executes one within something larger adds its own."""
 
 
 def engine_fingerprint() -> EngineFingerprint:
@@ -39,20 +51,7 @@ def engine_fingerprint() -> EngineFingerprint:
     return EngineFingerprint(
         name=ENGINE_NAME,
         version=ENGINE_VERSION,
-        source=sources_digest(
-            "bundles/routing.py",
-            "evals/engine/arithmetic.py",
-            "evals/evaluation.py",
-            "evals/market/joining.py",
-            "evals/market/parquet.py",
-            "evals/market/schema.py",
-            "evals/market/source.py",
-            "evals/market/walk.py",
-            "evals/parents",
-            "evals/routing",
-            "evals/routing/kernels",
-            "evals/statistics",
-        ),
+        source=sources_digest(*SOURCES),
         runtime={},
     )
 
