@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -41,7 +42,7 @@ def engine_fingerprint() -> EngineFingerprint:
         name=ENGINE_NAME,
         version=ENGINE_VERSION,
         source=sources_digest(*SOURCES),
-        runtime={},
+        runtime={"numpy": version("numpy")},  # draws for the bounds
     )
 
 

@@ -53,7 +53,7 @@ def engine_fingerprint() -> EngineFingerprint:
         name=NAME,
         version=VERSION,
         source=digest_of(f"{engine_digest()} {sources_digest(*_SOURCES)}".encode()),
-        runtime={"wasmtime": version("wasmtime")},
+        runtime={name: version(name) for name in ("numpy", "wasmtime")},
     )
 
 

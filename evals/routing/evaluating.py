@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -52,7 +53,7 @@ def engine_fingerprint() -> EngineFingerprint:
         name=ENGINE_NAME,
         version=ENGINE_VERSION,
         source=sources_digest(*SOURCES),
-        runtime={},
+        runtime={"numpy": version("numpy")},  # draws for the bounds
     )
 
 
