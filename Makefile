@@ -17,11 +17,14 @@ help:  ## Show this list
 demo: $(VENV)/.run $(VENV)/.rust $(VENV)/.ssh  ## Take an algo from source to shadow, two policies to sandbox
 	@$(BIN)/python -m sequence.demo
 
+# A file stays on one worker, which shares its servers; in the order of tests/conftest.py, long files first.
+SPREAD := --dist loadfile --no-loadscope-reorder
+
 test: $(VENV)/.dev $(VENV)/.rust $(PEER)/.made lint  ## Lint, type-check and test (no long sweeps)
-	$(BIN)/python -m pytest -m "not long" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not long" -n 2 $(SPREAD)
 
 test-long: $(VENV)/.dev $(VENV)/.rust $(PEER)/.made lint  ## All tests, the long sweeps too
-	HYPOTHESIS_PROFILE=fresh $(BIN)/python -m pytest -n 2 --dist loadfile
+	HYPOTHESIS_PROFILE=fresh $(BIN)/python -m pytest -n 2 $(SPREAD)
 
 lint: $(VENV)/.dev  ## Formatting, lint, types and the one-way import contract
 	$(BIN)/ruff format --check .

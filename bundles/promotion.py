@@ -22,6 +22,7 @@ from bundles.errors import AmbiguousIdError, InvalidInputError, NotFoundError, R
 from bundles.gates import Check
 from bundles.governance import in_force
 from bundles.grounds import verify_grounds
+from bundles.incumbents import succession_problems
 from bundles.ladder import Decision, decide
 from bundles.ledger import entry_key, time_of_next
 from bundles.people import read_note
@@ -66,7 +67,7 @@ def check(catalog: Catalog, wish: Wish, *, now_ns: int) -> Decision:
     proposal = _proposal(catalog, wish)
     _verify_grounds(catalog, proposal)
     verifier = Verifier(catalog)
-    return _decide(verifier, proposal, verifier.history(proposal.bundle), now_ns)[1]
+    return _decide(catalog, verifier, proposal, verifier.history(proposal.bundle), now_ns)[1]
 
 
 def ask(catalog: Catalog, wish: Wish, *, requested_by: str, now_ns: int) -> Outcome:
@@ -84,7 +85,7 @@ def ask(catalog: Catalog, wish: Wish, *, requested_by: str, now_ns: int) -> Outc
     verifier = Verifier(catalog)
 
     def draft(history: Sequence[LedgerEntry]) -> tuple[tuple[BundleState, Decision], Body | None]:
-        state, decision = _decide(verifier, proposal, history, now_ns)
+        state, decision = _decide(catalog, verifier, proposal, history, now_ns)
         if decision.decision != "pending" or decision.request:
             return (state, decision), None
         catalog.keep_policy(verifier.governance().policy)
@@ -130,7 +131,7 @@ def answer(
     request, _ = catalog.ledger.append(proposal.bundle, actor=approval.approver, at_ns=now_ns, draft=draft)
     proposal = _proposal_of(catalog, statement, request.notes)
     if decision == "deny":
-        state, decided = _decide(verifier, proposal, catalog.ledger.history(proposal.bundle), now_ns)
+        state, decided = _decide(catalog, verifier, proposal, catalog.ledger.history(proposal.bundle), now_ns)
         return _outcome(proposal, state, decided, request.id, now_ns)
     return _complete(catalog, verifier, proposal, actor=request.requested_by, now_ns=now_ns, only=request.id)
 
@@ -153,7 +154,7 @@ def _complete(
     told = ""  # the request of which the governance ledger knows, with its head moved on
 
     def draft(history: Sequence[LedgerEntry]) -> tuple[tuple[BundleState, Decision, Request | None], Body | None]:
-        state, decision = _decide(verifier, proposal, history, now_ns)
+        state, decision = _decide(catalog, verifier, proposal, history, now_ns)
         request, governance = decision.request, verifier.governance()
         if decision.decision != "promoted" or decision.repeats or request is None or only not in {None, request.id}:
             return (state, decision, None), None
@@ -238,7 +239,7 @@ def _answer_problems(
 ) -> Iterable[str]:
     proposal = _proposal_of(catalog, request.statement, request.notes)
     now_ns = time_of_next(history, now_ns)
-    state, decided = _decide(verifier, proposal, history, now_ns)
+    state, decided = _decide(catalog, verifier, proposal, history, now_ns)
     over = _why_over(request, decided)
     if request.ended:
         yield over or ""
@@ -294,26 +295,34 @@ def _whole_id(catalog: Catalog, evaluation: str) -> str:
 
 
 def _decide(
-    verifier: Verifier, proposal: Proposal, history: Sequence[LedgerEntry], now_ns: int
+    catalog: Catalog, verifier: Verifier, proposal: Proposal, history: Sequence[LedgerEntry], now_ns: int
 ) -> tuple[BundleState, Decision]:
     """Decide on a history whose every entry holds, as of the time that an entry written now bears."""
     ahead_ns = time_of_next(history, now_ns) - now_ns
     now_ns = time_of_next(history, now_ns)
     state, governance = verifier.state(history), verifier.governance()
+    records = verifier.records_for(state, governance, proposal.evaluations, now_ns)
     decision = decide(
         proposal,
         state=state,
-        records=verifier.records_for(state, governance, proposal.evaluations, now_ns),
+        records=records,
         governance=governance,
         debts=() if proposal.break_glass else verifier.debts(proposal.bundle, governance),
         now_ns=now_ns,
     )
-    if ahead_ns > CLOCK_TOLERANCE_NS and not decision.repeats:
+    if decision.repeats:
+        return state, decision
+    unmet: list[str] = []
+    if ahead_ns > CLOCK_TOLERANCE_NS:
         last = entry_key(history[-1].ledger, history[-1].seq)
-        unmet = (
+        unmet.append(
             f"{last} is dated {ahead_ns / 3_600e9:.1f} h from now, so waiting times would be over too soon; set the "
-            "clock of this machine right, or if it is, wait",
+            "clock of this machine right, or if it is, wait"
         )
+    if not proposal.break_glass:
+        rule = governance.policy.rule(proposal.bundle_kind, proposal.stage)
+        unmet += succession_problems(catalog, verifier, proposal, state, records, rule, now_ns=now_ns)
+    if unmet:
         decision = replace(decision, decision="refused", unmet=(*unmet, *decision.unmet))
     return state, decision
 

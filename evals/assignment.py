@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +18,7 @@ from evals.assigning.policy import Policy, check_venues, check_window
 from evals.engine.fingerprint import sources_digest
 from evals.evaluation import Engine, Findings, record
 from evals.market.datasets import open_dataset
+from evals.routing import evaluating as routing
 from evals.routing.given import Given, PolicyKind, look_in
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 ENGINE_NAME: Final = "kernel-assignment"
 ENGINE_VERSION: Final = "1"
+SOURCES: Final = (*routing.SOURCES, "bundles/assignment.py", "evals/assigning", "evals/assignment.py")
 
 
 def engine_fingerprint() -> EngineFingerprint:
@@ -38,24 +41,8 @@ def engine_fingerprint() -> EngineFingerprint:
     return EngineFingerprint(
         name=ENGINE_NAME,
         version=ENGINE_VERSION,
-        source=sources_digest(
-            "bundles/assignment.py",
-            "bundles/routing.py",
-            "evals/assigning",
-            "evals/assignment.py",
-            "evals/engine/arithmetic.py",
-            "evals/evaluation.py",
-            "evals/market/book.py",
-            "evals/market/joining.py",
-            "evals/market/parquet.py",
-            "evals/market/schema.py",
-            "evals/market/source.py",
-            "evals/parents",
-            "evals/routing",
-            "evals/routing/kernels",
-            "evals/statistics",
-        ),
-        runtime={},
+        source=sources_digest(*SOURCES),
+        runtime={"numpy": version("numpy")},  # draws for the bounds
     )
 
 

@@ -40,19 +40,7 @@ if TYPE_CHECKING:
     from evals.recordings.review import Review
     from evals.recordings.schema import EdgeRecording
 
-_SOURCES: Final = ("evals/live_review.py", "evals/recordings", "evals/statistics", "evals/market/book.py")
-_POLICY_SOURCES: Final = (
-    "bundles/assignment.py",
-    "bundles/routing.py",
-    "evals/assigning",
-    "evals/engine/arithmetic.py",
-    "evals/evaluation.py",
-    "evals/market",
-    "evals/metrics",
-    "evals/parents",
-    "evals/routing",
-    "evals/routing/kernels",
-)
+_SOURCES: Final = ("evals/live_review.py", "evals/recordings", "evals/statistics")
 _PREFIX: Final = "recording"
 """Settings of this name, or that begin with it, name the recording's files; all others are the twin's."""
 
@@ -65,7 +53,7 @@ def engine_fingerprint() -> EngineFingerprint:
         name=NAME,
         version=VERSION,
         source=digest_of(f"{engine_digest()} {sources_digest(*_SOURCES)}".encode()),
-        runtime={"wasmtime": version("wasmtime")},
+        runtime={name: version(name) for name in ("numpy", "wasmtime")},
     )
 
 
@@ -266,12 +254,13 @@ def recording_of(catalog: Catalog, inputs: EvaluationInputs) -> tuple[Recording,
 
 def policy_fingerprint() -> EngineFingerprint:
     """Return what reviews a policy's recording here."""
+    from evals.assignment import SOURCES as POLICY_SOURCES
     from evals.recordings.policies import NAME, VERSION
 
     return EngineFingerprint(
         name=NAME,
         version=VERSION,
-        source=sources_digest(*_SOURCES, *_POLICY_SOURCES),
+        source=digest_of(f"{engine_digest()} {sources_digest(*_SOURCES, *POLICY_SOURCES)}".encode()),
         runtime={"numpy": version("numpy")},
     )
 

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Final, get_args
 from bundles.canonical import digest_of, short_id
 from bundles.errors import InvalidInputError
 from bundles.evidence import Coverage, EngineFingerprint, Evaluation, EvaluationInputs, MetricValue
+from bundles.incumbents import FLAT
 from evals.engine.fingerprint import engine_digest, sources_digest
 from evals.engine.settings import QueueModel
 from evals.evaluation import Engine, Findings, keep, record
 from evals.replay import edge_bundle, run_replay
 from evals.shadowing.findings import ENGINE_NAME, ENGINE_VERSION, Pair, findings_of, pair_of
 from evals.shadowing.incumbents import Incumbent, incumbent_of
-from evals.shadowing.settings import FLAT, RecordedSettings, ShadowSettings
+from evals.shadowing.settings import RecordedSettings, ShadowSettings
 from evals.statistics.looks import look_of
 
 if TYPE_CHECKING:

@@ -10,18 +10,33 @@ from typing import Final
 
 _ROOT: Final = Path(__file__).parents[2]
 _KERNELS: Final = ("evals/engine", "evals/wasm")
+TAPE_SOURCES: Final = (
+    "evals/market/book.py",
+    "evals/market/dataset_tape.py",
+    "evals/market/datasets.py",
+    "evals/market/days.py",
+    "evals/market/joining.py",
+    "evals/market/levels.py",
+    "evals/market/parquet.py",
+    "evals/market/partitions.py",
+    "evals/market/rules.py",
+    "evals/market/schema.py",
+    "evals/market/source.py",
+    "evals/market/tape.py",
+    "evals/market/validation.py",
+    "evals/market/walk.py",
+)
+"""What reads recorded tapes, for engines of all kinds; importers and generators of tapes are not part of it."""
+
 _AROUND: Final = (
     "bundles/mm_types.py",
     "evals/evaluation.py",
     "evals/latency_trace.py",
-    "evals/market/joining.py",
-    "evals/market/parquet.py",
-    "evals/market/schema.py",
-    "evals/market/source.py",
+    *TAPE_SOURCES,
     "evals/metrics",
     "evals/replay.py",
 )
-"""What lies outside the kernels and still shapes a record: layouts, the tape's columns, metrics, the digest itself."""
+"""What lies outside the kernels and still shapes a record: layouts, tapes, metrics, the digest itself."""
 
 
 @functools.cache

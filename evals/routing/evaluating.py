@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +18,7 @@ from bundles.errors import InvalidInputError
 from bundles.evidence import Coverage, EngineFingerprint, Evaluation, EvaluationInputs
 from bundles.manifests import SorBundle
 from bundles.routing import ImpactModel, RoutingModel, read_model
-from evals.engine.fingerprint import sources_digest
+from evals.engine.fingerprint import TAPE_SOURCES, sources_digest
 from evals.evaluation import Engine, Findings, record
 from evals.routing.given import Given, PolicyKind, look_in
 
@@ -32,6 +33,18 @@ if TYPE_CHECKING:
 
 ENGINE_NAME: Final = "kernel-routing"
 ENGINE_VERSION: Final = "1"
+SOURCES: Final = (
+    "bundles/routing.py",
+    "evals/engine/arithmetic.py",
+    "evals/evaluation.py",
+    *TAPE_SOURCES,
+    "evals/metrics",
+    "evals/parents",
+    "evals/routing",
+    "evals/routing/kernels",
+    "evals/statistics",
+)
+"""What a routing policy's result depends on; whatever executes one within something larger adds its own."""
 
 
 def engine_fingerprint() -> EngineFingerprint:
@@ -39,21 +52,8 @@ def engine_fingerprint() -> EngineFingerprint:
     return EngineFingerprint(
         name=ENGINE_NAME,
         version=ENGINE_VERSION,
-        source=sources_digest(
-            "bundles/routing.py",
-            "evals/engine/arithmetic.py",
-            "evals/evaluation.py",
-            "evals/market/joining.py",
-            "evals/market/parquet.py",
-            "evals/market/schema.py",
-            "evals/market/source.py",
-            "evals/market/walk.py",
-            "evals/parents",
-            "evals/routing",
-            "evals/routing/kernels",
-            "evals/statistics",
-        ),
-        runtime={},
+        source=sources_digest(*SOURCES),
+        runtime={"numpy": version("numpy")},  # draws for the bounds
     )
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from bundles.canonical import short_id
+from bundles.incumbents import BY_LADDER, FLAT
 from evals.evaluation import Findings
 from evals.replay import log_as_parquet
-from evals.shadowing.settings import FLAT
 
 if TYPE_CHECKING:
     from bundles.evidence import Dataset, MetricValue, RunStatus
@@ -134,7 +134,7 @@ def _compared_metrics(comparison: Comparison, settings: RecordedSettings, seed: 
         **paired.metrics("pnl_diff"),
         "comparison": paired.comparison,
         # Not 0: that somebody compared it with another bundle too is no failure of this one.
-        "incumbent_by_ladder": 1 if settings.incumbent_by == "ladder" else None,
+        BY_LADDER: 1 if settings.incumbent_by == "ladder" else None,
         "compared_intervals": len(differences),
         "action_agreement": comparison.action_agreement,
         "inventory_overlap": comparison.inventory_overlap,

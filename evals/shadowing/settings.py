@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from bundles.canonical import Digest
 from evals.engine.settings import LatencyModel, ReplaySettings
-
-FLAT: Final = "flat"
-"""The baseline that never trades, where there is no incumbent."""
 
 
 class ShadowSettings(ReplaySettings):

@@ -72,7 +72,7 @@ ROWS = st.fixed_dictionaries(
         "position_1e8": st.integers(-(10**12), 10**12) | st.just(0),
     }
 )
-EQUITY = st.lists(st.tuples(ROWS, ROWS), max_size=30).map(lambda samples: [row for sample in samples for row in sample])
+EQUITY = st.lists(st.tuples(ROWS, ROWS), max_size=10).map(lambda samples: [row for sample in samples for row in sample])
 
 LogOf = Callable[..., Any]
 
