@@ -5,7 +5,7 @@ while it would pass those of *shadow*. So a verdict is never told without its st
 
 First stands the stage that the bundle held when the evaluation was recorded, which the evaluation could take away; if
 that takes another kind, the next one above, which it helps to reach; else the highest one below. The others follow, in
-the order of the ladder. Of an evaluation that no ledger holds nobody knows where its bundle stood: then it is the lowest.
+the order of the ladder. Of an evaluation that no ledger holds nobody knows where its bundle stood: the lowest is first.
 """
 
 from __future__ import annotations
