@@ -21,7 +21,7 @@ def test_a_table_of_80_columns_shows_both_and_the_difference(
 ) -> None:
     a, b = evaluate(bundle), evaluate(other, fills=55, return_bps=-1.25)
     lines = sequence("eval", "compare", a, b).stdout.splitlines()
-    assert lines[0] == f"A: {a}, pass"
+    assert lines[0] == f"A: {a}, passes replay"
     assert any(line.split() == ["Fills", "40", "55", "+15"] for line in lines)
     assert any(line.split() == ["Return", "0.5000", "-1.2500", "-1.7500", "bps"] for line in lines)
     assert "Different settings: of." in lines
