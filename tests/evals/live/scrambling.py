@@ -25,19 +25,24 @@ STEP_NS = 5_000_000
 """Between two rows of what is recorded after the moment."""
 COUNT = 400
 _JUMP_TICKS = 1_000
+_LOTS = 50
 _EVENTS = (schema.HALT, schema.LIMIT_BREACH, schema.RESUME, schema.DISCONNECT, schema.RECONNECT, schema.CONFIG)
 
 
 def scrambled(tape: Tape, moment_ns: int, other: Tape) -> Tape:
-    """Return a tape that goes on as another one, far above, from the nanosecond after the moment on."""
+    """Return a tape that goes on as another one, far above and thin, from the nanosecond after the moment on."""
     events = tape.events
     happened = events["exchange_ns"] <= moment_ns
     cut = int(np.flatnonzero(happened & ((events["flags"] & LAST_OF_PACKET) > 0))[-1]) + 1
     assert happened[:cut].all()
     assert not happened[cut:].any(), "the exchange's clock goes back"
-    rest = gathered(WindowTape(other, max(moment_ns, int(events["receive_ns"][cut - 1])) + 1, 2**62))
+    since_ns = max(moment_ns + 1, int(events["receive_ns"][cut - 1]))
+    rest = gathered(WindowTape(other, since_ns, 2**62))
+    # It begins with its book, which is received as soon as it can be.
+    rest["receive_ns"][: int(np.flatnonzero(rest["flags"] & LAST_OF_PACKET)[0]) + 1] = since_ns
     rest["exchange_ns"] = np.maximum(rest["exchange_ns"], moment_ns + 1)
     rest["px_1e9"] += np.where(rest["kind"] == CLEAR, 0, _JUMP_TICKS * tape.info.instrument.tick_size_1e9)
+    rest["sz_1e8"] = np.minimum(rest["sz_1e8"], _LOTS * tape.info.instrument.lot_size_1e8)
     return Tape(np.concatenate([events[:cut], rest]), tape.info)
 
 
