@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from bundles.catalog import Catalog
+from bundles.catalog import Catalog, ref_key
 from bundles.errors import IntegrityError, InvalidInputError
 from bundles.evidence import Evaluation
 from bundles.manifests import AssignmentBundle, SorBundle
@@ -69,6 +69,8 @@ ASSIGNMENT = {
     "slicing_policy": "twap",
 }
 COUNT = 60
+DECISIVE_1E8 = 1_659_000
+"""Worth less than the thresholds at the markets' 60,000, and more where the scrambled ones go on."""
 TICK_1E9 = DEFAULT_INSTRUMENT.tick_size_1e9
 
 
@@ -260,6 +262,27 @@ def test_fills_that_are_a_tick_dearer_are_found(desk: Desk, tmp_path: Path, kind
     assert found.metrics["shortfall_drift_bps_lower95"] > 0  # type: ignore[operator]
 
 
+@pytest.mark.parametrize(
+    ("kind", "model"),
+    [("sor", "routing"), ("sor", "impact"), ("assignment", "routing"), ("assignment", "impact"), ("assignment",) * 2],
+)
+def test_a_model_that_another_took_the_name_of_is_missed(desk: Desk, tmp_path: Path, kind: str, model: str) -> None:
+    children, _ = desk.children(kind)
+    folder = desk.write(tmp_path / "r", kind, children)
+    found = desk.reviewed(kind, folder)
+    artifact, file = f"art_{model}", f"{model}-model.json"
+    held = desk.catalog.artifact(artifact).files[file].digest
+    assert found.inputs.settings[f"{model}_model"] == held
+    assert held in found.inputs.blobs
+    # Somebody with write access takes the reference away, and registers other bytes under the name.
+    other = desk.catalog.blob(held) + b"\n"
+    (tmp_path / "store" / ref_key("artifacts", artifact)).unlink()
+    desk.catalog.register_artifact(artifact, {file: other})
+    with pytest.raises(IntegrityError, match=f"was made with the {model} model"):
+        verify_evaluation(desk.catalog, found.eval_id, desk.data_root)
+    assert desk.reviewed(kind, folder).eval_id != found.eval_id
+
+
 def test_what_was_not_filled_is_priced_at_the_end(desk: Desk, tmp_path: Path) -> None:
     nothing = {
         name: np.zeros(0, np.int64) for name in ("at_ns", "parent", "venue", "px_1e9", "qty_1e8", "side", "fee_1e9")
@@ -396,10 +419,13 @@ def with_probes(desk: Desk) -> tuple[Desk, int]:
     """Return the desk with parent orders that end or arrive exactly at a moment, and the moment."""
     rows = desk.parents.rows.copy()
     moment_ns = int(rows["arrival_ns"][COUNT // 2])
-    ending = slice(COUNT // 2 - 4, COUNT // 2)
+    ending = slice(COUNT // 2 - 8, COUNT // 2)
+    # Four of them arrive so late that whoever decides on books of a moment later decides on others.
+    rows["arrival_ns"][ending][4:] = moment_ns - 1_000_000
+    rows["qty_1e8"][ending][4:] = DECISIVE_1E8
     rows["horizon_ns"][ending] = moment_ns - rows["arrival_ns"][ending]
     # One is more than a book holds: its rest is worth what the mid is at the moment.
-    rows["qty_1e8"][COUNT // 2 - 2] *= 500
+    rows["qty_1e8"][COUNT // 2 - 6] *= 500
     return replace(desk, parents=ParentOrders("BTC-USD", desk.parents.ids, rows)), moment_ns
 
 
