@@ -45,6 +45,7 @@ def engine_fingerprint() -> EngineFingerprint:
             "evals/assignment.py",
             "evals/engine/arithmetic.py",
             "evals/evaluation.py",
+            "evals/foreign_parquet.py",
             "evals/market/book.py",
             "evals/market/joining.py",
             "evals/market/parquet.py",

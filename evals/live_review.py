@@ -42,7 +42,13 @@ if TYPE_CHECKING:
     from evals.recordings.review import Review
     from evals.recordings.schema import EdgeRecording
 
-_SOURCES: Final = ("evals/live_review.py", "evals/recordings", "evals/statistics", "evals/market/book.py")
+_SOURCES: Final = (
+    "evals/foreign_parquet.py",
+    "evals/live_review.py",
+    "evals/recordings",
+    "evals/statistics",
+    "evals/market/book.py",
+)
 _POLICY_SOURCES: Final = (
     "bundles/assignment.py",
     "bundles/routing.py",

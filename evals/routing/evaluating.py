@@ -43,6 +43,7 @@ def engine_fingerprint() -> EngineFingerprint:
             "bundles/routing.py",
             "evals/engine/arithmetic.py",
             "evals/evaluation.py",
+            "evals/foreign_parquet.py",
             "evals/market/joining.py",
             "evals/market/parquet.py",
             "evals/market/schema.py",
