@@ -53,13 +53,11 @@ def content_of(path: Path, most_bytes: int, remedies: Remedies, name: str | None
     return content
 
 
-def table_of(
-    content: bytes, name: str, remedies: Remedies, *, check: Callable[[pa.Schema, int], None], texts: Sequence[str]
-) -> pa.Table:
+def table_of(content: bytes, name: str, remedies: Remedies, *, check: Callable[[pa.Schema, int], None]) -> pa.Table:
     """Read a whole file; ``name`` stands for it in errors.
 
-    ``check`` refuses columns and a number of rows that are not wanted, before any are read. Columns of ``texts`` are
-    read as codes into their dictionaries: a small file may repeat a long text in millions of rows.
+    ``check`` refuses columns and a number of rows that are not wanted, before any are read. Columns of text are read as
+    codes into their dictionaries: a small file may repeat a long text in millions of rows.
 
     Raises:
         InvalidInputError: if it is damaged, or unpacks to more than LARGEST_UNPACKED_BYTES.
@@ -72,6 +70,7 @@ def table_of(
     check(schema, metadata.num_rows)
     if unpacked > LARGEST_UNPACKED_BYTES:
         raise InvalidInputError(f"{name} unpacks to {unpacked:,} bytes. {remedies.too_large}")
+    texts = [each.name for each in schema if pa.types.is_string(each.type) or pa.types.is_large_string(each.type)]
     with damage_named(name, remedies):
         table: pa.Table = _opened(content, texts).read(use_threads=False)
         table.validate(full=True)

@@ -118,7 +118,7 @@ def _table(content: bytes, where: str) -> pa.Table:
         if rows > MOST_ROWS:
             raise InvalidInputError(f"{where} holds {rows:,} rows; at most {MOST_ROWS:,} are read. Cut it.")
 
-    return foreign_parquet.table_of(content, where, _REMEDIES, check=check, texts=[ID])
+    return foreign_parquet.table_of(content, where, _REMEDIES, check=check)
 
 
 def _ids(column: pa.ChunkedArray, where: str) -> tuple[str, ...]:

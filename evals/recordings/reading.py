@@ -146,8 +146,7 @@ def _table(content: bytes, stream: str, part: PartFile) -> pa.Table:
         if rows != part.rows:
             raise InvalidInputError(f"{name} holds {rows} rows, {DOCUMENT_NAME} says {part.rows}.")
 
-    texts = [each.name for each in schema if each.type == pa.string()]
-    table = foreign_parquet.table_of(content, name, _REMEDIES, check=check, texts=texts)
+    table = foreign_parquet.table_of(content, name, _REMEDIES, check=check)
     if table.num_rows != part.rows or any(column.null_count for column in table.columns):
         raise InvalidInputError(f"{name} holds nulls, or other rows than it says. Copy it again from the edge.")
     seq = table["seq"].to_numpy()
