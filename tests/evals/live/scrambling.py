@@ -70,9 +70,12 @@ def until(columns: Mapping[str, Any], moment_ns: int) -> dict[str, Any]:
 
 
 def joined(*streams: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the rows of some streams in order of time."""
+    """Return the rows of some streams in order of time, in the types of the first."""
     order = np.argsort(np.concatenate([each["at_ns"] for each in streams]), kind="stable")
-    return {name: np.concatenate([each[name] for each in streams])[order] for name in streams[0]}
+    return {
+        name: np.concatenate([np.asarray(each[name]).astype(first.dtype) for each in streams])[order]
+        for name, first in streams[0].items()
+    }
 
 
 def known(table: Any, clock: str, moment_ns: int, *, at: Mapping[str, Any] | None = None) -> Any:
