@@ -24,10 +24,12 @@ from bundles.canonical import digest_of, short_id
 from bundles.errors import IntegrityError, InvalidInputError
 from bundles.evidence import Dataset, EngineFingerprint, Evaluation, EvaluationInputs
 from bundles.manifests import Bundle, EdgeBundle
+from bundles.models import model_digests
 from evals.engine.fingerprint import engine_digest, sources_digest
 from evals.engine.settings import ReplaySettings
 from evals.evaluation import Engine, Findings, Progress, record
 from evals.replay import edge_bundle
+from evals.routing.given import check_same_models
 from evals.routing.settings import RoutingSettings
 from evals.statistics.looks import LOOK, look_of
 
@@ -40,9 +42,10 @@ if TYPE_CHECKING:
     from evals.recordings.review import Review
     from evals.recordings.schema import EdgeRecording
 
-_SOURCES: Final = ("evals/live_review.py", "evals/recordings", "evals/statistics")
+_SOURCES: Final = ("evals/foreign_parquet.py", "evals/live_review.py", "evals/recordings", "evals/statistics")
 _PREFIX: Final = "recording"
-"""Settings of this name, or that begin with it, name the recording's files; all others are the twin's."""
+"""Settings of this name, or that begin with it, name the recording's files; all others are the twin's, beside the
+digests of a policy's models."""
 
 
 def engine_fingerprint() -> EngineFingerprint:
@@ -95,7 +98,7 @@ def evaluate_live_review(
         kind="live-review",
         bundle=manifest.digest(),
         datasets=tuple(each.digest() for each in datasets),
-        settings=check(found, manifest, datasets, str(recording), settings) | named,
+        settings=check(found, manifest, datasets, str(recording), settings) | model_digests(catalog, manifest) | named,
         seed=seed,
         engine=engine_fingerprint() if edge else policy_fingerprint(),
     )
@@ -289,6 +292,7 @@ def _reviewed_policy(
     from evals.market.datasets import open_dataset
     from evals.recordings.policies import review_policy
 
+    check_same_models(catalog, inputs)
     manifest = catalog.manifest(inputs.bundle)
     datasets = [catalog.dataset(short_id("data", each)) for each in inputs.datasets]
     recording, rest = recording_of(catalog, inputs)

@@ -15,12 +15,12 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from bundles.errors import InvalidInputError
+from evals.foreign_parquet import Remedies, table_of
 from evals.parents.fields import IDS, NUMBERS, SYMBOL, Column
 from evals.parents.orders import PARENT, ParentOrders
-from evals.parents.parquet import content_of
+from evals.parents.parquet import MOST_ROWS, content_of
 from evals.parents.rules import check_parents, is_id
 
 IMPORTER: Final = "sequence data parents import"
@@ -32,6 +32,12 @@ _PREFIX: Final = "constraints."
 _DEFAULTS: Final = {"limit_px_1e9": 0, "horizon_ns": 0, "participation_ppm": 0, "urgency": 1}
 _REQUIRED: Final = {"arrival_ns": "time", "side": "side", "qty_1e8": "qty"}
 _PARQUET: Final = b"PAR1"
+_REMEDIES: Final = Remedies(
+    no_file="Name the file of the orders.",
+    unreadable="Check the path of the orders.",
+    damaged="Copy it again from its source.",
+    too_large="Cut it into several files.",
+)
 _Cells = tuple[int, list[str]]
 """The number of a line and its cells."""
 
@@ -192,8 +198,12 @@ def _csv(content: bytes, where: str) -> Iterator[_Cells]:
 
 
 def _parquet(content: bytes, where: str) -> tuple[list[str], Iterator[_Cells]]:
+    def check(_schema: pa.Schema, rows: int) -> None:
+        if rows > MOST_ROWS:
+            raise InvalidInputError(f"{where} holds {rows:,} rows; at most {MOST_ROWS:,} are read. Cut it.")
+
+    table = table_of(content, where, _REMEDIES, check=check)
     try:
-        table: pa.Table = pq.read_table(pa.BufferReader(content))
         while any(pa.types.is_struct(field.type) for field in table.schema):
             table = table.flatten()
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -216,8 +226,14 @@ def _as_text(table: pa.Table, at: int, where: str) -> list[str]:
         # Through ns, since Python's own times end at the microsecond.
         column = column.cast(pa.timestamp("ns", kind.tz)).cast(pa.int64())
     elif pa.types.is_dictionary(kind):
-        column = column.cast(kind.value_type)
-    cells = column.to_pylist()
+        # A text that repeats stays one.
+        column = [
+            None if code is None else values[code]
+            for chunk in column.chunks
+            for values in [chunk.dictionary.to_pylist()]
+            for code in chunk.indices.to_pylist()
+        ]
+    cells = column if isinstance(column, list) else column.to_pylist()
     return ["" if each is None else _float_text(each) if isinstance(each, float) else str(each) for each in cells]
 
 

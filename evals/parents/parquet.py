@@ -6,8 +6,7 @@ metadata, the reader is told the symbol. Equal orders and metadata give equal by
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -17,8 +16,10 @@ import pyarrow.compute
 import pyarrow.parquet as pq
 
 from bundles.canonical import Document, read_document
-from bundles.errors import InvalidInputError, NotFoundError
+from bundles.errors import InvalidInputError
 from bundles.manifests import Name
+from evals import foreign_parquet
+from evals.foreign_parquet import Remedies
 from evals.parents.orders import PARENT, ParentOrders
 from evals.parents.rules import LONGEST_ID, check_parents
 
@@ -32,8 +33,13 @@ COLUMNS: Final = (ID, *_NUMBERS)
 
 LARGEST_BYTES: Final = 256 << 20
 MOST_ROWS: Final = 1 << 22
-_LARGEST_UNPACKED_BYTES: Final = 1 << 30
-"""A file comes from a desk, and a few bytes of parquet can stand for any number of rows or any length of text."""
+
+_REMEDIES: Final = Remedies(
+    no_file="Name the parquet file of the parent orders.",
+    unreadable="Check the path of the parent orders.",
+    damaged="Write it again, or import a CSV file with `sequence data parents import`.",
+    too_large="Cut it into several files.",
+)
 
 _SCHEMA: Final = pa.schema(
     [
@@ -101,54 +107,18 @@ def read_parents(source: bytes | Path, *, symbol: str | None = None, name: str |
 
 def content_of(path: Path) -> bytes:
     """Return the bytes of a file; NotFoundError if it cannot be read, InvalidInputError if it is too large."""
-    try:
-        if path.exists() and not path.is_file():
-            raise InvalidInputError(f"{path} is no file. Name the parquet file of the parent orders.")
-        with path.open("rb") as file:
-            content = file.read(LARGEST_BYTES + 1)
-    except OSError as error:
-        raise NotFoundError(
-            f"{path} cannot be read ({error.strerror}). Check the path of the parent orders."
-        ) from error
-    if len(content) > LARGEST_BYTES:
-        raise InvalidInputError(f"{path} has more than {LARGEST_BYTES:,} bytes. Cut it into several files.")
-    return content
-
-
-@contextmanager
-def _damage_named(where: str) -> Iterator[None]:
-    try:
-        yield
-    except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
-        why = (str(error) or type(error).__name__).splitlines()[0]
-        raise InvalidInputError(
-            f"{where} is not a readable parquet file ({why}). Write it again, or import a CSV file with "
-            "`sequence data parents import`."
-        ) from error
+    return foreign_parquet.content_of(path, LARGEST_BYTES, _REMEDIES)
 
 
 def _table(content: bytes, where: str) -> pa.Table:
     """Read a table whose columns are right, once it is known how much there is to read."""
-    with _damage_named(where):
-        file = _opened(content)
-        schema, metadata = file.schema_arrow, file.metadata
-        unpacked = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
-    _check_columns(schema, where)
-    if metadata.num_rows > MOST_ROWS:
-        raise InvalidInputError(f"{where} holds {metadata.num_rows:,} rows; at most {MOST_ROWS:,} are read. Cut it.")
-    if unpacked > _LARGEST_UNPACKED_BYTES:
-        raise InvalidInputError(f"{where} unpacks to {unpacked:,} bytes. Cut it into several files.")
-    with _damage_named(where):
-        # Ids are read as codes into their dictionary: a small file may repeat a long one in millions of rows.
-        table: pa.Table = _opened(content, [ID]).read()
-        table.validate(full=True)
-    return table
 
+    def check(schema: pa.Schema, rows: int) -> None:
+        _check_columns(schema, where)
+        if rows > MOST_ROWS:
+            raise InvalidInputError(f"{where} holds {rows:,} rows; at most {MOST_ROWS:,} are read. Cut it.")
 
-def _opened(content: bytes, texts: Sequence[str] = ()) -> pq.ParquetFile:
-    return pq.ParquetFile(
-        pa.BufferReader(content), page_checksum_verification=True, pre_buffer=False, read_dictionary=list(texts)
-    )
+    return foreign_parquet.table_of(content, where, _REMEDIES, check=check)
 
 
 def _ids(column: pa.ChunkedArray, where: str) -> tuple[str, ...]:
@@ -162,7 +132,7 @@ def _ids(column: pa.ChunkedArray, where: str) -> tuple[str, ...]:
                 f"{where}: row {row + at + 1}: {ID} has {of_rows[at]:,} bytes; at most {LONGEST_ID} are allowed."
             )
         row += len(chunk)
-    with _damage_named(where):
+    with foreign_parquet.damage_named(where, _REMEDIES):
         return tuple(column.to_pylist())
 
 

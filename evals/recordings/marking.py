@@ -174,7 +174,8 @@ def _equity(
 
     equity = np.zeros(len(samples_ns), EQUITY_LOG)
     equity["exchange_ns"] = samples_ns
-    equity["cash_1e9"] = summed(flows) - opened_1e9
+    # Until the first mid nobody knew what the position was worth.
+    equity["cash_1e9"] = summed(flows) - np.where(mids > 0, opened_1e9, 0)
     equity["position_1e8"] = start_position_1e8 + summed(fills["side"] * fills["qty_1e8"])
     equity["mid_1e9"] = mids
     equity["equity_1e9"] = equity["cash_1e9"] + values_of(instrument, mids, equity["position_1e8"])
@@ -211,22 +212,43 @@ def _orders(actions: Rows, fills: Records) -> Records:
     cancel_ns, complete_ns = np.full(len(actions), NEVER), np.full(len(actions), NEVER)
     cancels = (kinds == CANCEL) & (of_action >= 0)
     np.minimum.at(cancel_ns, of_action[cancels], at_ns[cancels])
-    wanted_1e8 = actions["qty_1e8"].copy()
     amends = (kinds == AMEND) & (of_action >= 0)
-    wanted_1e8[of_action[amends]] = actions["qty_1e8"][taken[amends]]  # the last one counts
     known = np.flatnonzero(of_fill >= 0)
-    known = known[np.argsort(of_fill[known], kind="stable")]
-    row, qty = of_fill[known], fills["qty_1e8"][known]
-    np.add.at(orders["filled_1e8"], row, qty)
-    sums = np.cumsum(qty)
-    first = np.searchsorted(row, row, "left")
-    enough = sums - sums[first] + qty[first] >= wanted_1e8[row]
-    np.minimum.at(complete_ns, row[enough], np.maximum(fills["exchange_ns"][known], actions["at_ns"][row])[enough])
+    np.add.at(orders["filled_1e8"], of_fill[known], fills["qty_1e8"][known])
+    _complete(
+        complete_ns,
+        # By order: first what was wanted of it, then what changed that, then what it got.
+        np.concatenate([places, of_action[amends], of_fill[known]]),
+        np.concatenate(
+            [
+                at_ns[kinds == NEW],
+                at_ns[amends],
+                np.maximum(fills["exchange_ns"][known], actions["at_ns"][of_fill[known]]),
+            ]
+        ),
+        np.concatenate([actions["qty_1e8"][places], actions["qty_1e8"][taken[amends]]]),
+        fills["qty_1e8"][known],
+    )
     ended_ns = np.minimum(cancel_ns, complete_ns)
     outcome = np.where(complete_ns < NEVER, FILLED, np.where(cancel_ns < NEVER, CANCELED, OPEN))
     orders["outcome"][places] = outcome[places]
     orders["done_ns"][places] = np.where(ended_ns < NEVER, ended_ns, 0)[places]
     return orders
+
+
+def _complete(complete_ns: Int64s, rows: Int64s, times_ns: Int64s, wanted_1e8: Int64s, filled_1e8: Int64s) -> None:
+    """Set when each order first had all that was wanted of it by then; what it is amended to later changes nothing.
+
+    ``rows`` are orders: first of the quantities wanted of them from these times on, then of what was filled.
+    """
+    order = np.lexsort((times_ns, rows))
+    row, is_want = rows[order], order < len(wanted_1e8)
+    # An order begins with its placement, so the last quantity wanted up to a place is its own.
+    latest = np.maximum.accumulate(np.where(is_want, np.arange(len(order)), 0))
+    sums = np.cumsum(np.concatenate([np.zeros(len(wanted_1e8), np.int64), filled_1e8])[order])
+    held = sums - sums[np.searchsorted(row, row, "left")]
+    enough = (held > 0) & (held >= wanted_1e8[order[latest]])
+    np.minimum.at(complete_ns, row[enough], times_ns[order[enough]])
 
 
 def _placed_last(ids: NDArray[np.uint64], times: Int64s, is_new: NDArray[np.bool_], rows: Int64s) -> Int64s:

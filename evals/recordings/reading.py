@@ -7,20 +7,19 @@ what is said of a row in two places must agree. What is malformed is refused her
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter
 
 from bundles.canonical import digest_of, read_document
-from bundles.errors import IntegrityError, InvalidInputError, NotFoundError
+from bundles.errors import IntegrityError, InvalidInputError
+from evals import foreign_parquet
 from evals.recordings.schema import (
     DOCUMENT_NAME,
     DTYPES,
@@ -40,8 +39,14 @@ from evals.recordings.schema import (
 Rows = NDArray[np.void]
 
 PARENTS_NAME: Final = "parents.parquet"
-_LARGEST_UNPACKED_BYTES: Final = 1 << 30
 _LARGEST: Final = 2**62
+
+_REMEDIES: Final = foreign_parquet.Remedies(
+    no_file="Copy the whole recording from the edge.",
+    unreadable="Copy the whole recording from the edge.",
+    damaged="Copy it again from the edge.",
+    too_large="Rotate recordings before they are so large.",
+)
 
 _DOCUMENT: TypeAdapter[EdgeRecording | PolicyRecording] = TypeAdapter(
     Annotated[EdgeRecording | PolicyRecording, Field(discriminator="kind")]
@@ -126,51 +131,22 @@ def read_recording(document: RecordingDocument, fetch: Callable[[str, str], byte
 
 
 def _content(path: Path, largest_bytes: int) -> bytes:
-    try:
-        # A pipe would be waited for as long as nobody writes to it.
-        if path.exists() and not path.is_file():
-            raise InvalidInputError(f"{path} of the recording is no file. Copy the whole recording from the edge.")
-        with path.open("rb") as file:
-            content = file.read(largest_bytes + 1)
-    except OSError as error:
-        raise NotFoundError(
-            f"{path} of the recording cannot be read ({error.strerror}). Copy the whole recording from the edge."
-        ) from error
-    if len(content) > largest_bytes:
-        raise InvalidInputError(
-            f"{path} has more than {largest_bytes:,} bytes. Rotate recordings before they are so large."
-        )
-    return content
-
-
-@contextmanager
-def _damage_named(name: str) -> Iterator[None]:
-    try:
-        yield
-    except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
-        why = (str(error) or type(error).__name__).splitlines()[0]
-        raise InvalidInputError(f"{name} is not a sound parquet file: {why}. Copy it again from the edge.") from error
+    return foreign_parquet.content_of(path, largest_bytes, _REMEDIES, f"{path} of the recording")
 
 
 def _table(content: bytes, stream: str, part: PartFile) -> pa.Table:
     name, schema = part.name, SCHEMAS[stream]
-    with _damage_named(name):
-        file = _opened(content)
-        found, metadata = file.schema_arrow, file.metadata
-        unpacked = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
-    if not found.equals(schema, check_metadata=False):
-        raise InvalidInputError(
-            f"{name} has the columns {_columns(found)}. The stream {stream} has {_columns(schema)}, none of them null."
-        )
-    if metadata.num_rows != part.rows:
-        raise InvalidInputError(f"{name} holds {metadata.num_rows} rows, {DOCUMENT_NAME} says {part.rows}.")
-    if unpacked > _LARGEST_UNPACKED_BYTES:
-        raise InvalidInputError(f"{name} unpacks to {unpacked:,} bytes. Rotate recordings before they are so large.")
-    with _damage_named(name):
-        # Text is read as codes into its dictionary: a small file may repeat a long text in millions of rows.
-        file = _opened(content, [each.name for each in schema if each.type == pa.string()])
-        table = file.read(use_threads=False)
-        table.validate(full=True)
+
+    def check(found: pa.Schema, rows: int) -> None:
+        if not found.equals(schema, check_metadata=False):
+            raise InvalidInputError(
+                f"{name} has the columns {_columns(found)}. The stream {stream} has {_columns(schema)}, none of them "
+                "null."
+            )
+        if rows != part.rows:
+            raise InvalidInputError(f"{name} holds {rows} rows, {DOCUMENT_NAME} says {part.rows}.")
+
+    table = foreign_parquet.table_of(content, name, _REMEDIES, check=check)
     if table.num_rows != part.rows or any(column.null_count for column in table.columns):
         raise InvalidInputError(f"{name} holds nulls, or other rows than it says. Copy it again from the edge.")
     seq = table["seq"].to_numpy()
@@ -179,12 +155,6 @@ def _table(content: bytes, stream: str, part: PartFile) -> pa.Table:
             f"{name} holds the rows {seq[0]} to {seq[-1]}, {DOCUMENT_NAME} says {part.first_seq} to {part.last_seq}."
         )
     return table
-
-
-def _opened(content: bytes, texts: Sequence[str] = ()) -> pq.ParquetFile:
-    return pq.ParquetFile(
-        pa.BufferReader(content), page_checksum_verification=True, pre_buffer=False, read_dictionary=list(texts)
-    )
 
 
 def _columns(schema: pa.Schema) -> str:
@@ -201,7 +171,7 @@ def _rows(table: pa.Table, stream: str) -> Rows:
 def _take_details(table: pa.Table, name: str, first_row: int, details: dict[int, str]) -> None:
     row = first_row
     for chunk in table["detail"].chunks:
-        with _damage_named(name):
+        with foreign_parquet.damage_named(name, _REMEDIES):
             texts: list[str] = chunk.dictionary.to_pylist()
         codes = chunk.indices.to_numpy()
         longest = max((len(text.encode()) for text in texts), default=0)

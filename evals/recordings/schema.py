@@ -23,6 +23,8 @@ LARGEST_PART_BYTES: Final = 256 << 20
 LARGEST_PART_ROWS: Final = 1 << 22
 MOST_ROWS: Final = 1 << 24
 """Of one stream, over all its parts."""
+MOST_PARTS: Final = 2_000
+"""Files of one stream."""
 LONGEST_DETAIL: Final = 256
 """Bytes of the text of one event."""
 
@@ -138,7 +140,7 @@ class Stream(Part):
 
     first_seq: Annotated[Int64, Field(ge=1, lt=2**62)]
     last_seq: Annotated[Int64, Field(ge=0, lt=2**62)]
-    parts: Annotated[tuple[PartFile, ...], Field(max_length=2_000)]
+    parts: Annotated[tuple[PartFile, ...], Field(max_length=MOST_PARTS)]
 
     @model_validator(mode="after")
     def _ends(self) -> Stream:

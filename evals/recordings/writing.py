@@ -1,7 +1,8 @@
 """The recorder that runs beside a deployment: rows in, whole files out.
 
-A file appears under its name only when it is complete, and the document that names it is replaced after it. What a
-crash cuts off is missing from the document, so the reader sees a recording without a stop and not half a file.
+A file appears under its name only when it is complete, and the document that names it is replaced after it. The
+document is there from the beginning. What a crash cuts off is missing from it, in all streams from the same moment on,
+so the reader sees a recording without a stop and not half a file.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from evals.recordings.schema import (
     DOCUMENT_NAME,
     EDGE_STREAMS,
     LARGEST_PART_ROWS,
+    MOST_PARTS,
+    MOST_ROWS,
     POLICY_STREAMS,
     SCHEMAS,
     EdgeRecording,
@@ -41,13 +44,14 @@ class Recorder:
     """Writes one recording into a folder of its own.
 
     Rows of ``append`` and ``extend`` lie in memory until :meth:`rotate`, which runs by itself when they get many; how
-    often it is called in between is how much a crash may cost. Use :meth:`edge` or :meth:`policy` to begin.
+    often it is called in between is how much a crash may cost. Not for several threads
+    at once. Use :meth:`edge` or :meth:`policy` to begin.
     """
 
     def __init__(self, folder: Path, document: RecordingDocument) -> None:
         self._folder = folder
         self._document = document
-        self._waiting: dict[StreamName, list[Mapping[str, Sequence[Any]]]] = {name: [] for name in document.streams}
+        self._waiting: dict[StreamName, list[dict[str, pa.Array]]] = {name: [] for name in document.streams}
         self._waiting_rows = dict.fromkeys(document.streams, 0)
         self._closed = False
 
@@ -61,7 +65,9 @@ class Recorder:
 
         """
         empty = Stream(first_seq=1, last_seq=0, parts=())
-        return cls._begin(folder, EdgeRecording(**header, streams=dict.fromkeys(EDGE_STREAMS, empty)))
+        recorder = cls._begin(folder, EdgeRecording(**header, streams=dict.fromkeys(EDGE_STREAMS, empty)))
+        recorder.rotate()
+        return recorder
 
     @classmethod
     def policy(cls, folder: Path, *, parents: bytes, **header: Any) -> Self:
@@ -92,10 +98,12 @@ class Recorder:
         self.extend(stream, {name: [value] for name, value in row.items()})
 
     def extend(self, stream: StreamName, columns: Mapping[str, Sequence[Any]]) -> None:
-        """Record many rows, column by column.
+        """Record many rows, column by column, as they are now: all of them if this returns.
 
         Raises:
-            InvalidInputError: for other columns than the stream's, or of different lengths.
+            InvalidInputError: for other columns than the stream's, of different lengths or with values that these
+                cannot hold, or for more rows than a recording may have; none of them is recorded.
+            OSError: if it is time to rotate and that cannot be written; it may be tried again.
 
         """
         if self._closed:
@@ -108,18 +116,43 @@ class Recorder:
                 f"A row of {stream} has {', '.join(sorted(wanted))}, all of one length; "
                 f"given were {', '.join(sorted(given))}."
             )
+        if self._document.streams[stream].last_seq + self._waiting_rows[stream] + rows > MOST_ROWS:
+            raise InvalidInputError(
+                f"{self._folder} would hold more than {MOST_ROWS:,} rows of {stream}. Close it and begin another one."
+            )
+        arrays = {name: _array(stream, name, values) for name, values in given.items()}
         for start in range(0, rows, LARGEST_PART_ROWS):
-            piece = {name: values[start : start + LARGEST_PART_ROWS] for name, values in given.items()}
+            piece = {name: values[start : start + LARGEST_PART_ROWS] for name, values in arrays.items()}
             count = min(LARGEST_PART_ROWS, rows - start)
-            if self._waiting_rows[stream] + count > LARGEST_PART_ROWS:
+            # Before a row is taken, so that whoever is told of an error knows that it was not.
+            if self._waiting_rows[stream] >= _ROTATE_ROWS or self._waiting_rows[stream] + count > LARGEST_PART_ROWS:
                 self.rotate()
             self._waiting[stream].append(piece)
             self._waiting_rows[stream] += count
-        if self._waiting_rows[stream] >= _ROTATE_ROWS:
-            self.rotate()
 
     def rotate(self) -> None:
-        """Write what waits to files and name them in the document, which is durable when this returns."""
+        """Write what waits to files and name them in the document, which is durable when this returns.
+
+        Raises:
+            InvalidInputError: if only :meth:`close` may still write a file of a stream; what waits goes on to.
+            OSError: if it cannot be written; it may be tried again.
+
+        """
+        for name, stream in self._document.streams.items():
+            if self._waiting_rows[name] and len(stream.parts) >= MOST_PARTS - 1:
+                raise InvalidInputError(
+                    f"{self._folder} holds {len(stream.parts):,} files of {name}; at most {MOST_PARTS:,} are read. "
+                    "Close it and begin another one, or rotate more seldom."
+                )
+        self._write()
+
+    def close(self) -> None:
+        """Write the rest; nothing can be recorded after."""
+        if not self._closed:
+            self._write()
+        self._closed = True
+
+    def _write(self) -> None:
         streams = dict(self._document.streams)
         for name, pieces in self._waiting.items():
             if self._waiting_rows[name]:
@@ -131,19 +164,10 @@ class Recorder:
             self._waiting[name].clear()
             self._waiting_rows[name] = 0
 
-    def close(self) -> None:
-        """Write the rest; nothing can be recorded after."""
-        self.rotate()
-        self._closed = True
-
-    def _write_part(self, name: StreamName, stream: Stream, pieces: list[Mapping[str, Sequence[Any]]]) -> Stream:
+    def _write_part(self, name: StreamName, stream: Stream, pieces: list[dict[str, pa.Array]]) -> Stream:
         schema, first, rows = SCHEMAS[name], stream.last_seq + 1, self._waiting_rows[name]
         arrays = [pa.array(np.arange(first, first + rows), pa.int64())]
-        arrays += [
-            pa.concat_arrays([pa.array(piece[field.name], field.type) for piece in pieces])
-            for field in schema
-            if field.name != "seq"
-        ]
+        arrays += [pa.concat_arrays([piece[field.name] for piece in pieces]) for field in schema if field.name != "seq"]
         content = encoded(name, pa.table(arrays, schema=schema))
         part = PartFile(
             name=f"{name}-{len(stream.parts) + 1:06}.parquet",
@@ -155,6 +179,21 @@ class Recorder:
         )
         _write_atomically(self._folder / part.name, content)
         return Stream(first_seq=stream.first_seq, last_seq=part.last_seq, parts=(*stream.parts, part))
+
+
+def _array(stream: str, name: str, values: Sequence[Any]) -> pa.Array:
+    """Return a column of its own, so that what the caller does with the values later changes no row."""
+    kind = SCHEMAS[stream].field(name).type
+    try:
+        own = np.array(values, object if kind == pa.string() else None)
+        array = pa.array(own, kind)
+    except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
+        raise InvalidInputError(f"The {name} of {stream} cannot be recorded: {error}. Check its unit.") from error
+    if array.null_count:
+        raise InvalidInputError(f"The {name} of {stream} cannot be null. Give every column of a row.")
+    if len(own) and kind != pa.string() and own.dtype.kind not in "iu":
+        raise InvalidInputError(f"The {name} of {stream} must be whole numbers, not {own.dtype}. Check its unit.")
+    return array
 
 
 def encoded(name: str, table: pa.Table) -> bytes:

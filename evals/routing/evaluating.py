@@ -37,6 +37,7 @@ SOURCES: Final = (
     "bundles/routing.py",
     "evals/engine/arithmetic.py",
     "evals/evaluation.py",
+    "evals/foreign_parquet.py",
     *TAPE_SOURCES,
     "evals/metrics",
     "evals/parents",

@@ -76,7 +76,7 @@ class Given:
         """
         from evals.parents.parquet import read_parents
 
-        _check_models(catalog, inputs)
+        check_same_models(catalog, inputs)
         content = catalog.blob(str(inputs.settings.get("parents")))
         settings = _read(inputs, "routing", RoutingSettings)
         faults = _read(inputs, "faults", FaultPlan) if inputs.kind == "sandbox" else None
@@ -103,15 +103,13 @@ class Given:
         return look_of(catalog, inputs)
 
 
-def look_in(inputs: EvaluationInputs) -> int:
-    """Return which look at its bundle an evaluation is."""
-    look = inputs.settings.get("look", 1)
-    if not isinstance(look, int):
-        raise InvalidInputError(f"The setting 'look' is {look!r}, not the number of a look. Evaluate it anew.")
-    return look
+def check_same_models(catalog: Catalog, inputs: EvaluationInputs) -> None:
+    """Refuse to evaluate anew with other models than inputs name; those stand in the settings, by what they are.
 
+    Raises:
+        IntegrityError: if a model is not the one that the evaluation was made with.
 
-def _check_models(catalog: Catalog, inputs: EvaluationInputs) -> None:
+    """
     for what, digest in model_digests(catalog, catalog.manifest(inputs.bundle)).items():
         if inputs.settings.get(what) != digest:
             raise IntegrityError(
@@ -119,6 +117,14 @@ def _check_models(catalog: Catalog, inputs: EvaluationInputs) -> None:
                 f"artifact of that name holds {digest}. Names never move: restore the store from a backup and run "
                 "`audit verify`."
             )
+
+
+def look_in(inputs: EvaluationInputs) -> int:
+    """Return which look at its bundle an evaluation is."""
+    look = inputs.settings.get("look", 1)
+    if not isinstance(look, int):
+        raise InvalidInputError(f"The setting 'look' is {look!r}, not the number of a look. Evaluate it anew.")
+    return look
 
 
 def _read(inputs: EvaluationInputs, name: str, schema: type[_Document]) -> _Document:

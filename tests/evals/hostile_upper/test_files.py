@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bundles.errors import InvalidInputError
+from evals import foreign_parquet
 from evals.parents import parquet
 from evals.parents.orders import PARENT
 from evals.parents.parquet import content_of, read_parents
@@ -56,7 +57,7 @@ def test_a_long_id_that_repeats_is_unpacked_once() -> None:
 
 
 def test_what_unpacks_to_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "_LARGEST_UNPACKED_BYTES", 1 << 10)
+    monkeypatch.setattr(foreign_parquet, "LARGEST_UNPACKED_BYTES", 1 << 10)
     content = written(table_of(1_000, pa.array([f"p{at}" for at in range(1_000)])))
     with pytest.raises(InvalidInputError, match="unpacks to"):
         read_parents(content, symbol="BTC-USD")

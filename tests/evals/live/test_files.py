@@ -283,7 +283,7 @@ def test_sizes_are_bounded_before_anything_is_read(tmp_path: Path, monkeypatch: 
     with pytest.raises(InvalidInputError, match="more than 100 bytes"):
         read_folder(folder)
     monkeypatch.undo()
-    monkeypatch.setattr("evals.recordings.reading._LARGEST_UNPACKED_BYTES", 10)
+    monkeypatch.setattr("evals.foreign_parquet.LARGEST_UNPACKED_BYTES", 10)
     with pytest.raises(InvalidInputError, match="unpacks to"):
         read_folder(folder)
 

@@ -19,9 +19,7 @@ from bundles.runners import Runner
 from evals.engine.settings import ReplaySettings
 from evals.evaluation import attest_evaluation, verify_evaluation
 from evals.live_review import evaluate_live_review, recording_of
-from evals.market.datasets import build_dataset
 from evals.market.synthetic import synthetic_tape
-from evals.market.tape import Tape, write_tape
 from evals.recordings import schema
 from evals.recordings.window import WindowTape
 from evals.replay import run_replay
@@ -153,57 +151,6 @@ def test_fills_that_never_came_are_told(deployed: Deployed, streams: Streams, tm
     qty = deployed.twin.fills["qty_1e8"]
     held = int(qty[: count // 2].sum())
     assert metrics["fill_match"] == pytest.approx(2 * held / (held + int(qty.sum())))
-
-
-def test_what_happens_later_changes_nothing_before(deployed: Deployed, streams: Streams, tmp_path: Path) -> None:
-    events = deployed.tape.events
-    ends = np.flatnonzero(events["flags"] & 1)
-    cut = int(ends[len(ends) // 2]) + 1
-    at_ns = int(events["receive_ns"][cut - 1])
-    # Another market from there on, which begins with a book of its own.
-    later = WindowTape(synthetic_tape(8, duration_s=DURATION_S), at_ns + 1, 2**62)
-    rest = [np.empty(len(chunk), events.dtype) for chunk in later.chunks()]
-    for piece, chunk in zip(rest, later.chunks(), strict=True):
-        chunk.write_to(piece)
-    scrambled = np.concatenate([events[:cut], *rest])
-    scrambled["exchange_ns"] = np.maximum.accumulate(scrambled["exchange_ns"])
-    other_root = tmp_path / "data"
-    write_tape(other_root, Tape(scrambled, deployed.tape.info))
-    other = deployed.catalog.register_dataset(build_dataset(other_root, "synthetic", "BTC-USD"))
-    random = np.random.Generator(np.random.PCG64(1))
-    folder = write(tmp_path / "one", streams, deployed.digest)
-    for name in ("actions", "fills"):
-        late = streams[name]["at_ns"] > at_ns
-        streams[name]["px_1e9"] = streams[name]["px_1e9"] + late * random.integers(1, 9, len(late)) * TICK_1E9
-        streams[name]["qty_1e8"] = streams[name]["qty_1e8"] + late * 1_000
-    for columns in streams.values():
-        columns["at_ns"] = np.minimum(columns["at_ns"], scrambled["receive_ns"][-1])
-    changed = write(tmp_path / "other", streams, deployed.digest)
-    one = reviewed(deployed, folder)
-    two = reviewed(deployed, changed, dataset=other, data_root=other_root)
-    # What was received later may have happened a little earlier.
-    at_ns = min(int(each["exchange_ns"][cut:].min()) for each in (events, scrambled)) - 1
-    assert one.result_digest != two.result_digest
-    for name, column in (
-        ("equity", "exchange_ns"),
-        ("twin_equity", "exchange_ns"),
-        ("differences", "at_ns"),
-        ("events", "at_ns"),
-    ):
-        before = [table[table[column] <= at_ns] for table in (output(deployed, each, name) for each in (one, two))]
-        assert before[0].equals(before[1]), name
-        assert len(before[0]), name
-    # The matches of fills whose whole window lies before, and the mids that were known by then.
-    tables = []
-    for each in (one, two):
-        fills, matches = output(deployed, each, "fills"), output(deployed, each, "matches")
-        settled = fills["exchange_ns"] <= at_ns - 10**9
-        tables.append(
-            (fills[settled].drop(columns="mid_10s_1e9"), matches[settled.to_numpy()[matches["realised_row"]]])
-        )
-    assert tables[0][0].equals(tables[1][0])
-    assert tables[0][1].equals(tables[1][1])
-    assert len(tables[0][1])
 
 
 GAPS: dict[str, Callable[[Streams], Streams]] = {

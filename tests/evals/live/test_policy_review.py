@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from bundles.catalog import Catalog
+from bundles.catalog import Catalog, ref_key
 from bundles.errors import IntegrityError, InvalidInputError
 from bundles.evidence import Evaluation
 from bundles.manifests import AssignmentBundle, SorBundle
@@ -24,9 +24,8 @@ from evals.assigning.policy import Policy
 from evals.engine.settings import ReplaySettings
 from evals.evaluation import attest_evaluation, verify_evaluation
 from evals.live_review import evaluate_live_review
-from evals.market.datasets import build_dataset
 from evals.market.synthetic import DEFAULT_INSTRUMENT, synthetic_tape
-from evals.market.tape import Tape, write_tape
+from evals.market.tape import Tape
 from evals.parents.orders import PARENT, ParentOrders
 from evals.parents.parquet import write_parents
 from evals.recordings import schema
@@ -37,6 +36,8 @@ from evals.routing.execution import execute_parents
 from evals.routing.layout import PARENT_RESULT
 from evals.routing.settings import RoutingSettings
 from tests.evals.live.conftest import NOW_NS
+from tests.evals.live.scrambling import COUNT as STEPS
+from tests.evals.live.scrambling import events_after, joined, known, registered, rows_after, scrambled, until
 
 ROUTING = {
     "kind": "routing-model",
@@ -68,6 +69,8 @@ ASSIGNMENT = {
     "slicing_policy": "twap",
 }
 COUNT = 60
+DECISIVE_1E8 = 1_659_000
+"""Worth less than the thresholds at the markets' 60,000, and more where the scrambled ones go on."""
 TICK_1E9 = DEFAULT_INSTRUMENT.tick_size_1e9
 
 
@@ -124,11 +127,15 @@ class Desk:
         folder: Path,
         kind: str,
         children: dict[str, Any],
-        events: list[tuple[int, int]] | None = None,
+        events: Sequence[tuple[int, int]] = (),
         until_ns: int = 2**62,
+        events_at: Sequence[tuple[int, int]] = (),
         **header: Any,
     ) -> Path:
-        """Write a recording of the whole tapes; events are (second, kind) besides start, stop and heartbeats."""
+        """Write a recording of the whole tapes; events are (second, kind) besides start, stop and heartbeats.
+
+        ``events_at``: more of them, by ns since 1970.
+        """
         facts: dict[str, Any] = {
             "deployment": "dep_policy",
             "bundle": self.catalog.bundle(self.bundles[kind]).digest(),
@@ -141,7 +148,8 @@ class Desk:
         first = max(int(tape.events["receive_ns"][0]) for tape in self.tapes)
         last = min(until_ns, *(int(tape.events["receive_ns"][-1]) for tape in self.tapes))
         happened = [(first, schema.START), *((at, schema.HEARTBEAT) for at in range(first, last, 10**9))]
-        happened += [(first + second * 10**9 + 5, each) for second, each in events or []]
+        happened += [(first + second * 10**9 + 5, each) for second, each in events]
+        happened += events_at
         happened.append((last, schema.STOP))
         for at_ns, each in sorted(happened, key=lambda event: event[0]):
             recorder.append("events", at_ns=at_ns, kind=each, value=0)
@@ -172,11 +180,7 @@ def tapes() -> list[Tape]:
 @pytest.fixture
 def desk(tmp_path: Path, tapes: list[Tape]) -> Desk:
     catalog = Catalog(open_store((tmp_path / "store").as_uri()))
-    for tape in tapes:
-        write_tape(tmp_path / "data", tape)
-    datasets = [
-        catalog.register_dataset(build_dataset(tmp_path / "data", venue, "BTC-USD")) for venue in ("alpha", "beta")
-    ]
+    datasets = [registered(catalog, tmp_path / "data", tape) for tape in tapes]
     for name, file, model in (
         ("art_routing", "routing-model.json", ROUTING),
         ("art_impact", "impact-model.json", IMPACT),
@@ -256,6 +260,27 @@ def test_fills_that_are_a_tick_dearer_are_found(desk: Desk, tmp_path: Path, kind
     assert found.metrics["shortfall_drift_bps"] == pytest.approx(lost / rows["notional_1e9"].sum() * 1e4)
     assert found.metrics["comparison"] == -1
     assert found.metrics["shortfall_drift_bps_lower95"] > 0  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("kind", "model"),
+    [("sor", "routing"), ("sor", "impact"), ("assignment", "routing"), ("assignment", "impact"), ("assignment",) * 2],
+)
+def test_a_model_that_another_took_the_name_of_is_missed(desk: Desk, tmp_path: Path, kind: str, model: str) -> None:
+    children, _ = desk.children(kind)
+    folder = desk.write(tmp_path / "r", kind, children)
+    found = desk.reviewed(kind, folder)
+    artifact, file = f"art_{model}", f"{model}-model.json"
+    held = desk.catalog.artifact(artifact).files[file].digest
+    assert found.inputs.settings[f"{model}_model"] == held
+    assert held in found.inputs.blobs
+    # Somebody with write access takes the reference away, and registers other bytes under the name.
+    other = desk.catalog.blob(held) + b"\n"
+    (tmp_path / "store" / ref_key("artifacts", artifact)).unlink()
+    desk.catalog.register_artifact(artifact, {file: other})
+    with pytest.raises(IntegrityError, match=f"was made with the {model} model"):
+        verify_evaluation(desk.catalog, found.eval_id, desk.data_root)
+    assert desk.reviewed(kind, folder).eval_id != found.eval_id
 
 
 def test_what_was_not_filled_is_priced_at_the_end(desk: Desk, tmp_path: Path) -> None:
@@ -390,42 +415,71 @@ def test_an_algo_has_no_policy_recording(desk: Desk, deployed: Any, tmp_path: Pa
         )
 
 
+def with_probes(desk: Desk) -> tuple[Desk, int]:
+    """Return the desk with parent orders that end or arrive exactly at a moment, and the moment."""
+    rows = desk.parents.rows.copy()
+    moment_ns = int(rows["arrival_ns"][COUNT // 2])
+    ending = slice(COUNT // 2 - 8, COUNT // 2)
+    # Four of them arrive so late that whoever decides on books of a moment later decides on others.
+    rows["arrival_ns"][ending][4:] = moment_ns - 1_000_000
+    rows["qty_1e8"][ending][4:] = DECISIVE_1E8
+    rows["horizon_ns"][ending] = moment_ns - rows["arrival_ns"][ending]
+    # One is more than a book holds: its rest is worth what the mid is at the moment.
+    rows["qty_1e8"][COUNT // 2 - 6] *= 500
+    return replace(desk, parents=ParentOrders("BTC-USD", desk.parents.ids, rows)), moment_ns
+
+
+def gone_otherwise(desk: Desk, root: Path, moment_ns: int) -> dict[str, Any]:
+    """Return what to review with on markets that are the same until the moment, and others after it."""
+    others = [
+        scrambled(tape, moment_ns, synthetic_tape(seed, duration_s=90, instrument=tape.info.instrument))
+        for seed, tape in enumerate(desk.tapes, 8)
+    ]
+    return {"dataset": [registered(desk.catalog, root, tape) for tape in others], "data_root": root}
+
+
 @both
 def test_what_happens_later_changes_nothing_before(desk: Desk, tmp_path: Path, kind: str) -> None:
+    desk, moment_ns = with_probes(desk)
     children, _ = desk.children(kind)
-    cut_ns = int(desk.tapes[0].events["receive_ns"][0]) + 45 * 10**9
-    other_root = tmp_path / "other"
-    datasets = []
-    for tape in desk.tapes:
-        ends = np.flatnonzero((tape.events["flags"] & 1) & (tape.events["receive_ns"] <= cut_ns))
-        cut = int(ends[-1]) + 1
-        events = tape.events.copy()
-        # Everything later is worth a tenth, and half as deep.
-        events["px_1e9"][cut:] //= 10 * TICK_1E9
-        events["px_1e9"][cut:] *= TICK_1E9
-        events["sz_1e8"][cut:] //= 2
-        clear = events[cut : cut + 1].copy()
-        clear["kind"], clear["px_1e9"], clear["sz_1e8"], clear["flags"] = 5, 0, 0, 3
-        # Levels that were different prices before may be one now; a book of its own begins with a clear.
-        changed = Tape(np.concatenate([events[:cut], clear, *_sides_apart(events[cut:])]), tape.info)
-        write_tape(other_root, changed)
-        venue = tape.info.instrument.venue
-        datasets.append(desk.catalog.register_dataset(build_dataset(other_root, venue, "BTC-USD")))
     one = desk.reviewed(kind, desk.write(tmp_path / "one", kind, children))
-    late = children["at_ns"] > cut_ns
-    children["px_1e9"] = children["px_1e9"] + late * 7 * TICK_1E9
-    folder = desk.write(tmp_path / "two", kind, children)
-    two = desk.reviewed(kind, folder, dataset=datasets, data_root=other_root)
-    ended = desk.parents.rows["arrival_ns"] + desk.parents.rows["horizon_ns"] <= cut_ns - 10**9
-    tables = [output(desk, each, "parents") for each in (one, two)]
-    assert ended.any()
-    assert tables[0][ended].equals(tables[1][ended])
-    assert not tables[0][~ended].equals(tables[1][~ended])
+    late = COUNT - 1 - np.arange(STEPS) % 9
+    strange = {"parent": late, "side": desk.parents.rows["side"][late], "venue": late % 2, "fee_1e9": 10**9}
+    changed = joined(until(children, moment_ns), rows_after(moment_ns, px_1e9=10**9, qty_1e8=10**6, **strange))
+    told = events_after(moment_ns)
+    events = list(zip(told["at_ns"].tolist(), told["kind"].tolist(), strict=True))
+    folder = desk.write(tmp_path / "two", kind, changed, events_at=events)
+    two = desk.reviewed(kind, folder, **gone_otherwise(desk, tmp_path / "other", moment_ns))
+    ended = desk.parents.rows["arrival_ns"] + desk.parents.rows["horizon_ns"] <= moment_ns
+    arrived = desk.parents.rows["arrival_ns"] <= moment_ns
+    at_arrival = ["parent_id", "arrival_ns", "qty_1e8", "side", "arrival_mid_1e9", "notional_1e9"]
+    rows = [output(desk, each, "parents") for each in (one, two)]
+    assert 20 < ended.sum() < arrived.sum()
+    assert (rows[0]["filled_1e8"] < rows[0]["qty_1e8"])[ended].any()
+    assert rows[0][ended].equals(rows[1][ended])
+    assert rows[0][at_arrival][arrived].equals(rows[1][at_arrival][arrived])
+    for name in ("twin_shortfall_1e9", "shortfall_1e9", "end_mid_1e9", "arrival_mid_1e9"):
+        assert (rows[0][name] != rows[1][name])[~arrived].any(), name
+    for name in ("children", "events"):
+        shown = [output(desk, each, name) for each in (one, two)]
+        assert known(shown[0], "at_ns", moment_ns).equals(known(shown[1], "at_ns", moment_ns)), name
+        assert not shown[0].equals(shown[1])
 
 
-def _sides_apart(events: Any) -> list[Any]:
-    """Keep bids and offers from crossing: offers go up by a tenth."""
-    events = events.copy()
-    offers = (events["kind"] == 2) | (events["kind"] == 3)
-    events["px_1e9"][offers] += 1_000 * TICK_1E9
-    return [events]
+@both
+def test_the_market_after_the_stop_changes_no_figure(desk: Desk, tmp_path: Path, kind: str) -> None:
+    desk, moment_ns = with_probes(desk)
+    early = slice(0, COUNT // 2)
+    desk = replace(desk, parents=ParentOrders("BTC-USD", desk.parents.ids[early], desk.parents.rows[early]))
+    children, _ = desk.children(kind)
+    folder = desk.write(tmp_path / "r", kind, children, until_ns=moment_ns)
+    one = desk.reviewed(kind, folder)
+    two = desk.reviewed(kind, folder, **gone_otherwise(desk, tmp_path / "other", moment_ns))
+    assert one.inputs.datasets != two.inputs.datasets
+    assert one.metrics["recording_gaps"] == 0, one.status_detail
+    assert one.outputs == two.outputs
+    assert one.result_digest == two.result_digest
+    for name, value in one.metrics.items():
+        # The second look at a bundle has wider bounds.
+        if not (name.startswith(("tape_", "look")) or "_lower" in name or "_upper" in name):
+            assert value == two.metrics[name], name

@@ -210,6 +210,21 @@ def test_samples_are_taken_when_the_engine_takes_them() -> None:
     assert sample_times(100, 150, 100).tolist() == [150]
 
 
+@pytest.mark.parametrize("later_px", [3, 9])
+def test_a_position_is_worth_nothing_before_the_first_mid(later_px: int) -> None:
+    """And least of all what it will be worth by then."""
+    tape = np.zeros(3, TAPE_DTYPE)
+    tape["exchange_ns"] = tape["receive_ns"] = START_NS + np.array([0, 50, 100])
+    tape["kind"], tape["px_1e9"], tape["sz_1e8"], tape["flags"] = [BID, ASK, BID], [1, later_px, 2], 1, LAST_OF_PACKET
+    events = {"at_ns": [START_NS, START_NS + 100], "kind": [schema.START, schema.STOP], "value": [0, 0]}
+    streams = {"actions": {"at_ns": []}, "fills": {"at_ns": []}, "events": events}
+    recording, document = recording_of(streams, start_position_1e8=10**10)
+    equity = realised(recording, document, Tape(tape, INFO), 25).equity
+    first, last = (1 + later_px) // 2, (2 + later_px) // 2
+    assert equity["mid_1e9"].tolist() == [0, first, first, last, last]
+    assert equity["equity_1e9"].tolist() == [0, 0, 0, 100 * (last - first), 100 * (last - first)]
+
+
 def test_what_became_of_orders() -> None:
     at_ns = START_NS
     rows = [  # (after ns, id, kind, side, type, qty, reject)
@@ -278,7 +293,7 @@ def test_orders_end_as_in_a_slow_pass(given_actions: list[tuple[int, ...]], give
         **{name: [1] * len(given_fills) for name in ("px_1e9", "side", "is_maker")},
         "fee_1e9": [0] * len(given_fills),
     }
-    wanted: dict[int, list[int]] = {}
+    wanted: dict[int, list[tuple[int, int]]] = {}
     of_id: dict[int, list[int]] = {}
     cancelled: dict[int, int] = {}
     for row, (at, kind, order_id, qty, code) in enumerate(sent):
@@ -287,20 +302,26 @@ def test_orders_end_as_in_a_slow_pass(given_actions: list[tuple[int, ...]], give
             continue
         if kind == 0:
             known.append(row)
-            wanted[row] = [at, qty]
+            wanted[row] = [(at, qty)]
         elif known and kind == 1:
             cancelled.setdefault(known[-1], at)
         elif known:
-            wanted[known[-1]][1] = qty
-    of_fill, held, complete = [], dict.fromkeys(wanted, 0), {}
+            wanted[known[-1]].append((at, qty))
+    of_fill, got = [], {row: [] for row in wanted}
     for at, order_id, qty in given_fills:
         known = of_id.get(order_id, [])
-        row = ([each for each in known if wanted[each][0] <= at] or known[:1] or [-1])[-1]
+        row = ([each for each in known if wanted[each][0][0] <= at] or known[:1] or [-1])[-1]
         of_fill.append(row)
         if row >= 0:
-            held[row] += qty
-            if held[row] >= wanted[row][1]:
-                complete.setdefault(row, max(at, wanted[row][0]))
+            got[row].append((max(at, wanted[row][0][0]), qty))
+    held = {row: sum(qty for _, qty in each) for row, each in got.items()}
+    complete = {}
+    for row, wants in wanted.items():
+        for now in range(wants[0][0], 60):
+            has = sum(qty for at, qty in got[row] if at <= now)
+            if has and has >= [qty for at, qty in wants if at <= now][-1]:
+                complete[row] = now
+                break
     events = {"at_ns": [START_NS, START_NS + 100], "kind": [schema.START, schema.STOP], "value": [0, 0]}
     recording, document = recording_of({"actions": columns, "fills": filled, "events": events})
     tape = np.zeros(2, TAPE_DTYPE)

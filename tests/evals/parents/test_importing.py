@@ -195,6 +195,17 @@ def test_a_quoted_cell_over_two_lines_keeps_the_numbers_of_lines() -> None:
         import_parents(text, symbol="X", ignore=["note"])
 
 
+def test_parquet_that_stands_for_too_much_is_refused_before_it_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = pd.DataFrame({"arrival_ns": [1, 2, 3], "side": ["buy"] * 3, "qty": ["1"] * 3})
+    with monkeypatch.context() as small:
+        small.setattr("evals.parents.importing.MOST_ROWS", 2)
+        with pytest.raises(InvalidInputError, match="holds 3 rows; at most 2 are read"):
+            import_parents(as_parquet(table), symbol="X")
+    monkeypatch.setattr("evals.foreign_parquet.LARGEST_UNPACKED_BYTES", 10)
+    with pytest.raises(InvalidInputError, match="unpacks to"):
+        import_parents(as_parquet(table), symbol="X")
+
+
 def test_times_of_parquet_without_a_zone_are_refused() -> None:
     table = pd.DataFrame({"id": ["a"], "time": [pd.Timestamp("2026-01-01")], "side": ["BUY"], "qty": ["1"]})
     with pytest.raises(InvalidInputError, match="column time: the times have no time zone"):
