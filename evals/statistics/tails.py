@@ -81,7 +81,7 @@ class Side:
 
     @cached_property
     def _centres(self) -> NDArray[np.float64]:
-        """Return values of blocks on this side: the most common one, where there is one, and the greatest one halved."""
+        """Return values of blocks on this side: one that many may have, and the greatest one halved again and again."""
         ours = self.deviations[self.deviations > 0]
         return np.append(ours.max() / 2.0 ** np.arange(_HALVINGS), np.quantile(ours, 0.5, method="inverted_cdf"))
 
@@ -103,7 +103,7 @@ def _most_errors(
         reached = _climb(deviations, weights, tried, divergence, shares, _TRIED_STEPS, 1e-3)
         if reached > best:
             best, slopes = reached, tried
-    return _climb(deviations, weights, slopes, divergence, shares, _MOST_STEPS, 1e-9)
+    return _climb(deviations, weights, slopes, divergence, shares, _MOST_STEPS, 1e-8)
 
 
 @nb.njit(cache=True, error_model="numpy")
