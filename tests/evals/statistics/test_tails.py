@@ -55,42 +55,29 @@ def test_blocks_of_two_values_have_the_tail_of_a_binomial(share: float) -> None:
 
 
 def test_another_solver_reaches_no_farther() -> None:
-    from scipy import optimize
+    from scipy import optimize, stats
 
     random = np.random.default_rng(3)
     deviations, weights, blocks = random.standard_t(3, 12), random.uniform(0.2, 2, 12), 40
     side = Side(np.ones(DRAWS), deviations - weights * deviations.sum() / weights.sum(), weights, blocks)
 
-    def errors(shares: NDArray[np.float64]) -> float:
-        moved = shares @ side.deviations / (shares @ weights)
+    def shares(logs: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.exp(logs - logs.max()) / np.exp(logs - logs.max()).sum()
+
+    def errors(logs: NDArray[np.float64]) -> float:
+        moved = shares(logs) @ side.deviations / (shares(logs) @ weights)
         left = side.deviations - moved * weights
-        return float(shares @ side.deviations / math.sqrt(shares @ left**2) * math.sqrt(blocks - 1))
+        return float(shares(logs) @ side.deviations / math.sqrt(shares(logs) @ left**2) * math.sqrt(blocks - 1))
 
-    for miss in (1e-2, 1e-3):
-        divergence = side_z(miss) ** 2 / (2 * blocks)
-        limits = [
-            {"type": "eq", "fun": lambda shares: shares.sum() - 1},
-            {"type": "ineq", "fun": lambda shares, d=divergence: d - shares @ np.log(shares * 12)},
-        ]
-        starts = [np.full(12, 1 / 12), *random.dirichlet(np.ones(12) * 9, 8)]
-        ends = [
-            optimize.minimize(
-                lambda shares: -errors(shares),
-                start,
-                bounds=[(1e-9, 1)] * 12,
-                constraints=limits,
-                options={"maxiter": 999},
-            )
-            for start in starts
-        ]
-        kept = [errors(end.x) for end in ends if end.x @ np.log(end.x * 12) < divergence * 1.0001]
-        assert side._farthest(miss) == pytest.approx(max(kept), rel=1e-3)
+    def divergence(logs: NDArray[np.float64]) -> float:
+        return float(shares(logs) @ np.log(shares(logs) * 12))
 
-
-def side_z(miss: float) -> float:
-    from scipy import stats
-
-    return float(stats.norm.isf(miss))
+    for miss in (1e-2, 1e-4, 1e-6):
+        most = stats.norm.isf(miss) ** 2 / (2 * blocks)
+        limit = {"type": "ineq", "fun": lambda logs, most=most: most - divergence(logs)}
+        end = optimize.minimize(lambda logs: -errors(logs), np.zeros(12), constraints=[limit])
+        assert divergence(end.x) == pytest.approx(most, rel=1e-4)
+        assert side._farthest(miss) == pytest.approx(errors(end.x), rel=1e-5)
 
 
 def beyond(name: str, seed: int, draws: int, look: int) -> float:
