@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evals.statistics.blocks import memory_of
+from evals.statistics.tails import Side
 
 LEAST_ROWS: Final = 30
 """With fewer rows nothing is said."""
@@ -47,8 +48,8 @@ class Resampled:
     block_length: int
     """In rows."""
     draws: int
-    distances: tuple[NDArray[np.float64], NDArray[np.float64]]
-    """How many standard errors the draws lay below and above the ratio: each ascending."""
+    sides: tuple[Side, ...]
+    """How far the draws lay below and above the ratio; none without any spread."""
 
     def interval(self, side: float) -> tuple[float, float] | tuple[None, None]:
         """Return the ends of the interval that misses the truth with this probability on each side; see `reach`."""
@@ -58,14 +59,9 @@ class Resampled:
     def reach(self, side: float) -> float | None:
         """Return how far the interval reaches that misses the truth with this probability on each side.
 
-        It is None where the draws are too few to see so small a probability, or too few rows deviate.
+        It is None where so few rows deviate that draws without any spread come up more often than that.
         """
-        if self.standard_error == 0:
-            return 0.0
-        rank = math.floor((self.draws + 1) * side)
-        if rank < 1:
-            return None
-        errors = max(float(each[-rank]) for each in self.distances)
+        errors = max((each.distance(side) for each in self.sides), default=0.0)
         return errors * self.standard_error if math.isfinite(errors) else None
 
 
@@ -90,7 +86,7 @@ def resample(
     ratio = float(above.sum()) / total
     deviations = above - ratio * below
     if np.abs(deviations).max() <= _ROUNDING * np.abs(above).max():
-        return Resampled(ratio, 0.0, size, 0, (np.empty(0), np.empty(0)))
+        return Resampled(ratio, 0.0, size, 0, ())
     if np.count_nonzero(numerators) < LEAST_DEVIATIONS:
         return None
     cells = len(deviations)
@@ -104,14 +100,15 @@ def resample(
     sums = _block_sums(deviations, length)
     # Blocks see no dependence beyond their ends, the window does: the larger of both variances counts.
     variance = max(float(np.mean(sums**2)) / length * blocks / (blocks - 1), memory.long_run_variance)
-    distances = _distances(sums, _block_sums(below, length), blocks, draws, seed)
+    weights = _block_sums(below, length)
+    distances = _distances(sums, weights, blocks, draws, seed)
     distances.sort()
     return Resampled(
         ratio=ratio,
         standard_error=math.sqrt(variance / cells) / (total / cells),
         block_length=length * size,
         draws=draws,
-        distances=(-distances[::-1], distances),
+        sides=(Side(-distances[::-1], -sums, weights, blocks), Side(distances, sums, weights, blocks)),
     )
 
 

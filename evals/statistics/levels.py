@@ -14,7 +14,8 @@ from typing import Final
 PERCENTS: Final = (90, 95, 99)
 """The confidence of the bounds that are told."""
 
-_MOST_DRAWS: Final = 50_000
+DRAWS: Final = 2_000
+"""How many times a bootstrap draws, at every look: what is too rare to be seen in so many is extended from them."""
 
 
 def side_level(percent: int, look: int) -> float:
@@ -27,11 +28,3 @@ def side_level(percent: int, look: int) -> float:
     if look < 1:
         raise ValueError(f"Looks are counted from 1; there is no look {look}.")
     return (100 - percent) / 100 / (look * (look + 1)) / 2
-
-
-def draws_for(look: int) -> int:
-    """Return how many draws a look takes: 2,000 at first, later ones more, as what they look for is rarer.
-
-    So the 99 % bounds stand at the fifth extreme draw, until the number of draws ends at 50,000.
-    """
-    return min(1000 * look * (look + 1), _MOST_DRAWS)

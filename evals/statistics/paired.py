@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from evals.metrics.exact import total
 from evals.statistics.bootstrap import Resampled, resample
-from evals.statistics.levels import PERCENTS, draws_for, side_level
+from evals.statistics.levels import DRAWS, PERCENTS, side_level
 
 JUDGED_PERCENT: Final = 95
 """The confidence with which a comparison takes sides."""
@@ -101,8 +101,7 @@ def compare_paired(differences_1e9: NDArray[np.int64], *, capital_1e9: int, look
     side_level(JUDGED_PERCENT, look)
     count = len(differences_1e9)
     if count and not differences_1e9.any():
-        same = np.empty(0)
-        return Paired(0, count, look, capital_1e9, Resampled(0.0, 0.0, 1, 0, (same, same)))
+        return Paired(0, count, look, capital_1e9, Resampled(0.0, 0.0, 1, 0, ()))
     ones = np.ones(count, np.int64)
-    resampled = resample(differences_1e9, ones, draws=draws_for(look), seed=seed)
+    resampled = resample(differences_1e9, ones, draws=DRAWS, seed=seed)
     return Paired(total(differences_1e9), count, look, capital_1e9, resampled)

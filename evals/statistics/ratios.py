@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evals.statistics.bootstrap import resample
-from evals.statistics.levels import PERCENTS, draws_for, side_level
+from evals.statistics.levels import DRAWS, PERCENTS, side_level
 
 
 def ratio_bounds(
@@ -23,7 +23,7 @@ def ratio_bounds(
 
     """
     side_level(PERCENTS[0], look)
-    found = resample(numerators, denominators, draws=draws_for(look), seed=seed)
+    found = resample(numerators, denominators, draws=DRAWS, seed=seed)
     bounds: dict[str, float | None] = {}
     for percent in PERCENTS:
         lower, upper = found.interval(side_level(percent, look)) if found else (None, None)
