@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 Progress: TypeAlias = Callable[[str], None]
 """Takes a line for whoever waits."""
 
-_ROUNDING: Final = 1e-9
+_ROUNDING: Final = 1e-6
+"""How far figures of two machines may lie apart: searches in the statistics end within 1e-8 of their aim."""
 _SHOWN: Final = 3
 
 
