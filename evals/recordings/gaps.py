@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evals.market.rules import utc
-from evals.recordings.reading import Recording, Rows
+from evals.recordings.reading import Recording
 from evals.recordings.schema import DISCONNECT, HEARTBEAT, START, STOP, EdgeRecording, Stream
+from evals.recordings.values import Rows
 
 LONGEST_SILENCE_NS: Final = 5_000_000_000
 """An edge sends a heartbeat each second; after this long without one nobody knows what happened."""

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evals.engine.layout import Records
-from evals.recordings.reading import Recording, Rows
+from evals.recordings.reading import Recording
 from evals.recordings.schema import HALT, HEARTBEAT, RESUME, STOP
+from evals.recordings.values import Rows
 
 
 def count_of(recording: Recording, kind: int) -> int:

@@ -32,8 +32,9 @@ from evals.market.schema import Instrument
 from evals.market.source import TapeSource
 from evals.metrics.exact import times_1e8
 from evals.recordings.mids import mids_at, span_of
-from evals.recordings.reading import Recording, Rows
+from evals.recordings.reading import Recording
 from evals.recordings.schema import EdgeRecording
+from evals.recordings.values import Rows
 from evals.wasm.abi import AMEND, CANCEL, LIMIT, NEW, POST_ONLY
 
 Int64s = NDArray[np.int64]

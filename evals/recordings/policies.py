@@ -30,8 +30,9 @@ from evals.recordings.checks import window_of
 from evals.recordings.gaps import Gap, gaps_of, tell
 from evals.recordings.history import count_of, halted_ns, outcome_rows
 from evals.recordings.mids import span_of
-from evals.recordings.reading import Recording, Rows
+from evals.recordings.reading import Recording
 from evals.recordings.schema import CONFIG, HALT, LIMIT_BREACH, TRAP
+from evals.recordings.values import Rows
 from evals.routing.execution import RoutingRun, execute_parents
 from evals.routing.settings import RoutingSettings
 from evals.statistics.ratios import ratio_bounds

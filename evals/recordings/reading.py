@@ -14,7 +14,6 @@ from typing import Annotated, Any, Final
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter
 
 from bundles.canonical import digest_of, read_document
@@ -23,11 +22,8 @@ from evals import foreign_parquet
 from evals.recordings.schema import (
     DOCUMENT_NAME,
     DTYPES,
-    EVENT_KINDS,
-    HEARTBEAT,
     LARGEST_DOCUMENT_BYTES,
     LARGEST_PART_BYTES,
-    LONGEST_DETAIL,
     SCHEMAS,
     EdgeRecording,
     PartFile,
@@ -35,11 +31,9 @@ from evals.recordings.schema import (
     RecordingDocument,
     Stream,
 )
-
-Rows = NDArray[np.void]
+from evals.recordings.values import LARGEST, Rows, check_details, check_values, refuse
 
 PARENTS_NAME: Final = "parents.parquet"
-_LARGEST: Final = 2**62
 
 _REMEDIES: Final = foreign_parquet.Remedies(
     no_file="Copy the whole recording from the edge.",
@@ -119,13 +113,10 @@ def read_recording(document: RecordingDocument, fetch: Callable[[str, str], byte
                 _take_details(table, part.name, sum(map(len, pieces)), details)
             pieces.append(_rows(table, name))
         rows[name] = np.concatenate(pieces)
-        _check_order(name, stream, rows[name])
-    _check_events(rows["events"])
+        _check_numbers(name, stream, rows[name])
+        check_values(document, name, rows[name])
     if isinstance(document, PolicyRecording):
-        _check_children(rows["children"], len(document.venues))
         return Recording(document, rows, details, fetch(PARENTS_NAME, document.parents))
-    _check_actions(rows["actions"])
-    _check_fills(rows["fills"])
     _check_start(document)
     return Recording(document, rows, details)
 
@@ -174,76 +165,25 @@ def _take_details(table: pa.Table, name: str, first_row: int, details: dict[int,
         with foreign_parquet.damage_named(name, _REMEDIES):
             texts: list[str] = chunk.dictionary.to_pylist()
         codes = chunk.indices.to_numpy()
-        longest = max((len(text.encode()) for text in texts), default=0)
-        if longest > LONGEST_DETAIL:
-            raise InvalidInputError(f"{name}: a detail has {longest} bytes; at most {LONGEST_DETAIL} are allowed.")
+        check_details(name, texts)
         for at in np.flatnonzero(np.array([bool(text) for text in texts], np.bool_)[codes]) if texts else ():
             details[row + int(at)] = texts[codes[at]]
         row += len(chunk)
 
 
-def _refuse(stream: str, rows: Rows, bad: NDArray[np.bool_], what: str) -> None:
-    """Refuse the first bad row of a stream."""
-    if bad.any():
-        raise InvalidInputError(f"{stream}, row with seq {rows['seq'][int(bad.argmax())]}: {what}.")
-
-
-def _check_order(name: str, stream: Stream, rows: Rows) -> None:
-    """Numbers grow, within what the document says; the edge's clock does not go back."""
-    seq, at_ns = rows["seq"], rows["at_ns"]
-    _refuse(name, rows[1:], seq[1:] <= seq[:-1], "seq does not grow. Every row has the number after the last one's")
+def _check_numbers(name: str, stream: Stream, rows: Rows) -> None:
+    """Numbers grow, within what the document says."""
+    seq = rows["seq"]
+    refuse(name, rows[1:], seq[1:] <= seq[:-1], "seq does not grow. Every row has the number after the last one's")
     if len(rows) and (seq[0] < stream.first_seq or seq[-1] > stream.last_seq):
         raise InvalidInputError(
             f"{name} holds the rows {seq[0]} to {seq[-1]}, {DOCUMENT_NAME} says {stream.first_seq} to "
             f"{stream.last_seq}."
         )
-    _refuse(name, rows, (at_ns <= 0) | (at_ns >= _LARGEST), "at_ns is no time in ns since 1970")
-    if name not in {"fills", "children"}:  # a venue may report a fill late
-        _refuse(name, rows[1:], at_ns[1:] < at_ns[:-1], "at_ns goes back. Record by a clock that does not")
-
-
-def _check_events(events: Rows) -> None:
-    kind = events["kind"]
-    _refuse("events", events, (kind < 0) | (kind >= len(EVENT_KINDS)), f"kind is none of 0 to {HEARTBEAT}")
-
-
-def _check_actions(actions: Rows) -> None:
-    kind, side, order_type = actions["kind"], actions["side"], actions["order_type"]
-    _refuse("actions", actions, (kind < 0) | (kind > 3), "kind is none of 0 place, 1 cancel, 2 amend, 3 intent")
-    _refuse("actions", actions, (side < -1) | (side > 1), "side is neither 1, -1 nor 0")
-    _refuse("actions", actions, actions["reject_code"] < -1, "reject_code is below -1")
-    # What the algo sent and was refused may be any nonsense; what was taken may not.
-    placed = (kind == 0) & (actions["reject_code"] < 0)
-    _refuse("actions", actions, placed & (side == 0), "an order that was taken has no side")
-    _refuse("actions", actions, placed & ((order_type < 0) | (order_type > 4)), "order_type is none of 0 to 4")
-    _refuse("actions", actions, placed & (actions["qty_1e8"] <= 0), "an order that was taken has no quantity")
-
-
-def _check_fills(fills: Rows) -> None:
-    _check_executions("fills", fills)
-    _refuse("fills", fills, (fills["is_maker"] < 0) | (fills["is_maker"] > 1), "is_maker is neither 0 nor 1")
-
-
-def _check_children(children: Rows, venues: int) -> None:
-    _check_executions("children", children)
-    bad = (children["venue"] < 0) | (children["venue"] >= venues)
-    _refuse("children", children, bad, f"venue is none of the {venues} that {DOCUMENT_NAME} names")
-    _refuse("children", children, children["parent"] < 0, "parent is negative")
-
-
-def _check_executions(name: str, rows: Rows) -> None:
-    px, qty, fee = rows["px_1e9"], rows["qty_1e8"], rows["fee_1e9"]
-    _refuse(name, rows, px <= 0, "px_1e9 is not positive")
-    _refuse(name, rows, qty <= 0, "qty_1e8 is not positive")
-    _refuse(name, rows, np.abs(rows["side"]) != 1, "side is neither 1 nor -1")
-    value = px.astype(np.float64) * qty / 1e8 + np.abs(fee.astype(np.float64))
-    _refuse(name, rows, np.cumsum(value) > _LARGEST, "the fills so far are worth more than 64 bits can count")
-    held = np.cumsum(qty.astype(np.float64))
-    _refuse(name, rows, held > _LARGEST, "the fills so far are of more than 64 bits can count")
 
 
 def _check_start(document: EdgeRecording) -> None:
     for field in ("start_position_1e8", "start_cash_1e9"):
         value: Any = getattr(document, field)
-        if abs(value) >= _LARGEST:
+        if abs(value) >= LARGEST:
             raise InvalidInputError(f"{DOCUMENT_NAME}: {field} {value} is out of range. Check the account's state.")

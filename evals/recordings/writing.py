@@ -22,6 +22,7 @@ from bundles.errors import InvalidInputError, NameTakenError
 from evals.recordings.reading import PARENTS_NAME
 from evals.recordings.schema import (
     DOCUMENT_NAME,
+    DTYPES,
     EDGE_STREAMS,
     LARGEST_PART_ROWS,
     MOST_PARTS,
@@ -35,6 +36,7 @@ from evals.recordings.schema import (
     Stream,
     StreamName,
 )
+from evals.recordings.values import Rows, check_details, check_values
 
 _ROTATE_ROWS = 1 << 18
 """Rows of a stream that are kept in memory at most."""
@@ -53,6 +55,7 @@ class Recorder:
         self._document = document
         self._waiting: dict[StreamName, list[dict[str, pa.Array]]] = {name: [] for name in document.streams}
         self._waiting_rows = dict.fromkeys(document.streams, 0)
+        self._last: dict[StreamName, Rows] = {name: np.empty(0, DTYPES[name]) for name in document.streams}
         self._closed = False
 
     @classmethod
@@ -102,7 +105,7 @@ class Recorder:
 
         Raises:
             InvalidInputError: for other columns than the stream's, of different lengths or with values that these
-                cannot hold, or for more rows than a recording may have; none of them is recorded.
+                cannot hold or nobody would read, or for more rows than a recording may have; none of them is recorded.
             OSError: if it is time to rotate and that cannot be written; it may be tried again.
 
         """
@@ -121,6 +124,7 @@ class Recorder:
                 f"{self._folder} would hold more than {MOST_ROWS:,} rows of {stream}. Close it and begin another one."
             )
         arrays = {name: _array(stream, name, values) for name, values in given.items()}
+        last = self._checked(stream, arrays, rows)
         for start in range(0, rows, LARGEST_PART_ROWS):
             piece = {name: values[start : start + LARGEST_PART_ROWS] for name, values in arrays.items()}
             count = min(LARGEST_PART_ROWS, rows - start)
@@ -129,6 +133,20 @@ class Recorder:
                 self.rotate()
             self._waiting[stream].append(piece)
             self._waiting_rows[stream] += count
+        self._last[stream] = last
+
+    def _checked(self, stream: StreamName, arrays: Mapping[str, pa.Array], count: int) -> Rows:
+        """Refuse what the reader would refuse, which would spoil the whole recording; return the last row."""
+        before = self._last[stream]
+        rows = np.concatenate((before, np.zeros(count, DTYPES[stream])))
+        new, seq = rows[len(before) :], self._document.streams[stream].last_seq + self._waiting_rows[stream]
+        new["seq"] = np.arange(seq + 1, seq + 1 + count)
+        for name in set(rows.dtype.names or ()) - {"seq"}:
+            new[name] = arrays[name].to_numpy()
+        check_values(self._document, stream, rows)
+        if "detail" in arrays:
+            check_details(stream, arrays["detail"].to_pylist())
+        return rows[-1:]
 
     def rotate(self) -> None:
         """Write what waits to files and name them in the document, which is durable when this returns.

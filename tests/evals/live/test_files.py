@@ -202,7 +202,28 @@ def test_malformed_rows_are_refused_by_name(
     tmp_path: Path, stream: StreamName, change: dict[str, Any], told: str
 ) -> None:
     with pytest.raises(InvalidInputError, match=told):
-        read_folder(recorded(tmp_path / "r", {stream: change}))
+        recorded(tmp_path / "refused at once", {stream: change})
+    folder = recorded(tmp_path / "made by others")
+    table = pq.read_table(folder / f"{stream}-000001.parquet")
+    for column, value in change.items():
+        values = [value, *table[column].to_pylist()[1:]]
+        table = changed(table, column, pa.array(values, SCHEMAS[stream].field(column).type))
+    replaced(folder, stream, table)
+    with pytest.raises(InvalidInputError, match=told):
+        read_folder(folder)
+
+
+def test_what_is_refused_leaves_the_recording_as_it_was(tmp_path: Path) -> None:
+    recorder = Recorder.edge(tmp_path / "r", **HEADER)
+    recorder.append("events", **EVENT | {"at_ns": START_NS + 9})
+    recorder.rotate()
+    for changed_row, told in (({"at_ns": START_NS}, "row with seq 2: at_ns goes back"), ({"kind": 10}, "kind is none")):
+        with pytest.raises(InvalidInputError, match=told):
+            recorder.append("events", **EVENT | {"at_ns": START_NS + 9} | changed_row)
+    recorder.append("events", at_ns=START_NS + 9, kind=STOP, value=0)
+    recorder.close()
+    found, _ = read_folder(tmp_path / "r")
+    assert found.rows["events"]["kind"].tolist() == [START, STOP]
 
 
 def test_what_was_refused_may_be_any_nonsense(tmp_path: Path) -> None:
