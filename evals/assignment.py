@@ -108,8 +108,8 @@ def _execute(
     )
 
 
-def _result(catalog: Catalog, inputs: EvaluationInputs, data_root: Path) -> str:
-    return _result_digest(inputs, _executed(catalog, inputs, data_root, None)[1])
+def _result(catalog: Catalog, inputs: EvaluationInputs, data_root: Path, progress: Callable[[str], None] | None) -> str:
+    return _result_digest(inputs, _executed(catalog, inputs, data_root, progress)[1])
 
 
 def _executed(
@@ -124,7 +124,15 @@ def _executed(
     if progress is not None:
         progress(f"Assigning {len(parents):,} parent orders over {', '.join(each.venue for each in datasets)}")
     tapes = [open_dataset(data_root, each) for each in datasets]
-    done = assign_and_execute(policy, parents, tapes, settings=given.settings, faults=given.faults, seed=inputs.seed)
+    done = assign_and_execute(
+        policy,
+        parents,
+        tapes,
+        settings=given.settings,
+        faults=given.faults,
+        seed=inputs.seed,
+        progress=progress,
+    )
     return parents, done
 
 

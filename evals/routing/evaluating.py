@@ -158,8 +158,8 @@ def _execute(
     )
 
 
-def _result(catalog: Catalog, inputs: EvaluationInputs, data_root: Path) -> str:
-    return _result_digest(inputs, _executed(catalog, inputs, data_root, None)[1])
+def _result(catalog: Catalog, inputs: EvaluationInputs, data_root: Path, progress: Callable[[str], None] | None) -> str:
+    return _result_digest(inputs, _executed(catalog, inputs, data_root, progress)[1])
 
 
 def _executed(

@@ -320,11 +320,18 @@ class Climber:
         sign_bundle(self.firm.catalog, self.bundle, author=AUTHOR.name, signature=signature, now_ns=self.firm.now_ns)
 
     def attest(self, evaluation: Evaluation) -> None:
-        """Let the second runner execute an evaluation's inputs."""
+        """Let the second runner execute an evaluation's inputs, and tell whoever waits how far it is."""
+        told: list[str] = []
         same, _, _ = attest_evaluation(
-            self.firm.catalog, evaluation.eval_id, self.firm.data_root, runner=SECOND, now_ns=self.firm.now_ns
+            self.firm.catalog,
+            evaluation.eval_id,
+            self.firm.data_root,
+            runner=SECOND,
+            now_ns=self.firm.now_ns,
+            progress=told.append,
         )
         assert same
+        assert told
 
     def climb(self, stage: str) -> Climber:
         """Climb as far as a stage, rung by rung, with everything that each asks for."""
