@@ -82,7 +82,10 @@ def evaluate_assignment(
     given = Given.by_person(kind, parents, symbol=datasets[0].symbol, settings=settings, faults=faults)
     check_window(given.orders, datasets)
     tapes = [open_dataset(data_root, each) for each in datasets]
-    for slicing in (policy.model.slicing_policy, policy.model.edge_slicing):
+    if progress is not None:
+        progress(f"Checking {len(given.orders):,} parent orders against the tapes")
+    # Each check reads all tapes, and both routes mostly slice alike.
+    for slicing in dict.fromkeys((policy.model.slicing_policy, policy.model.edge_slicing)):
         check_execution(given.orders, tapes, model=policy.routing, slicing=slicing, settings=given.settings)
     inputs = given.as_inputs(catalog, policy.bundle.digest(), datasets, seed, engine_fingerprint())
     return record(catalog, inputs, data_root=data_root, runner=runner, now_ns=now_ns, force=force, progress=progress)
