@@ -204,6 +204,8 @@ def _pair(
     tapes = _tapes(catalog, inputs, data_root)
     trace = _trace(catalog, settings)
     runs = _run(catalog, candidate, settings.incumbent, tapes, settings, inputs.seed, trace, progress)
+    if progress is not None:
+        progress("Comparing what both did")
     return pair_of(*runs, fault=settings.fault)
 
 
