@@ -82,7 +82,10 @@ def evaluate_assignment(
     given = Given.by_person(kind, parents, symbol=datasets[0].symbol, settings=settings, faults=faults)
     check_window(given.orders, datasets)
     tapes = [open_dataset(data_root, each) for each in datasets]
-    for slicing in (policy.model.slicing_policy, policy.model.edge_slicing):
+    if progress is not None:
+        progress(f"Checking {len(given.orders):,} parent orders against the tapes")
+    # Each check reads all tapes, and both routes mostly slice alike.
+    for slicing in dict.fromkeys((policy.model.slicing_policy, policy.model.edge_slicing)):
         check_execution(given.orders, tapes, model=policy.routing, slicing=slicing, settings=given.settings)
     inputs = given.as_inputs(catalog, policy.bundle.digest(), datasets, seed, engine_fingerprint())
     return record(catalog, inputs, data_root=data_root, runner=runner, now_ns=now_ns, force=force, progress=progress)
@@ -108,8 +111,8 @@ def _execute(
     )
 
 
-def _result(catalog: Catalog, inputs: EvaluationInputs, data_root: Path) -> str:
-    return _result_digest(inputs, _executed(catalog, inputs, data_root, None)[1])
+def _result(catalog: Catalog, inputs: EvaluationInputs, data_root: Path, progress: Callable[[str], None] | None) -> str:
+    return _result_digest(inputs, _executed(catalog, inputs, data_root, progress)[1])
 
 
 def _executed(
@@ -124,7 +127,15 @@ def _executed(
     if progress is not None:
         progress(f"Assigning {len(parents):,} parent orders over {', '.join(each.venue for each in datasets)}")
     tapes = [open_dataset(data_root, each) for each in datasets]
-    done = assign_and_execute(policy, parents, tapes, settings=given.settings, faults=given.faults, seed=inputs.seed)
+    done = assign_and_execute(
+        policy,
+        parents,
+        tapes,
+        settings=given.settings,
+        faults=given.faults,
+        seed=inputs.seed,
+        progress=progress,
+    )
     return parents, done
 
 

@@ -53,7 +53,7 @@ class Engine:
 
     fingerprint: Callable[[], EngineFingerprint]
     execute: Callable[[Catalog, EvaluationInputs, Path, Progress | None], Findings]
-    result: Callable[[Catalog, EvaluationInputs, Path], str] | None = None
+    result: Callable[[Catalog, EvaluationInputs, Path, Progress | None], str] | None = None
 
 
 def engine_of(catalog: Catalog, inputs: EvaluationInputs) -> Engine:
@@ -148,7 +148,9 @@ def keep(
     return evaluation
 
 
-def verify_evaluation(catalog: Catalog, eval_id: str, data_root: Path) -> tuple[bool, str, str]:
+def verify_evaluation(
+    catalog: Catalog, eval_id: str, data_root: Path, *, progress: Progress | None = None
+) -> tuple[bool, str, str]:
     """Execute a recorded evaluation again; return whether the result is the same, the digest then and the digest now.
 
     Raises:
@@ -158,9 +160,9 @@ def verify_evaluation(catalog: Catalog, eval_id: str, data_root: Path) -> tuple[
     evaluation = catalog.evaluation(eval_id)
     inputs, engine = evaluation.inputs, _same_engine(catalog, evaluation)
     if engine.result is not None:
-        now = engine.result(catalog, inputs, data_root)
+        now = engine.result(catalog, inputs, data_root, progress)
     else:
-        now = engine.execute(catalog, inputs, data_root, None).result_digest
+        now = engine.execute(catalog, inputs, data_root, progress).result_digest
     return now == evaluation.result_digest, evaluation.result_digest, now
 
 
@@ -176,7 +178,7 @@ def _same_engine(catalog: Catalog, evaluation: Evaluation) -> Engine:
 
 
 def attest_evaluation(
-    catalog: Catalog, eval_id: str, data_root: Path, *, runner: Runner, now_ns: int
+    catalog: Catalog, eval_id: str, data_root: Path, *, runner: Runner, now_ns: int, progress: Progress | None = None
 ) -> tuple[bool, str, str]:
     """Execute a recorded evaluation again and sign what came of it, the same or not; returns as `verify_evaluation`.
 
@@ -189,7 +191,7 @@ def attest_evaluation(
 
     """
     evaluation = catalog.evaluation(eval_id)
-    found = _same_engine(catalog, evaluation).execute(catalog, evaluation.inputs, data_root, None)
+    found = _same_engine(catalog, evaluation).execute(catalog, evaluation.inputs, data_root, progress)
     same = found.result_digest == evaluation.result_digest
     if same:
         _check_figures(evaluation, found)

@@ -200,8 +200,8 @@ def _execute(catalog: Catalog, inputs: EvaluationInputs, data_root: Path, progre
     )
 
 
-def _result(catalog: Catalog, inputs: EvaluationInputs, data_root: Path) -> str:
-    return _reviewed(catalog, inputs, data_root, None).digest()
+def _result(catalog: Catalog, inputs: EvaluationInputs, data_root: Path, progress: Progress | None) -> str:
+    return _reviewed(catalog, inputs, data_root, progress).digest()
 
 
 def _reviewed(catalog: Catalog, inputs: EvaluationInputs, data_root: Path, progress: Progress | None) -> Review:

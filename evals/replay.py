@@ -226,8 +226,8 @@ def _execute(
     )
 
 
-def _result(catalog: Catalog, inputs: EvaluationInputs, data_root: Path) -> str:
-    return _replayed(catalog, inputs, ReplaySettings.model_validate(inputs.settings), data_root, None).result_digest
+def _result(catalog: Catalog, inputs: EvaluationInputs, data_root: Path, progress: Callable[[str], None] | None) -> str:
+    return _replayed(catalog, inputs, ReplaySettings.model_validate(inputs.settings), data_root, progress).result_digest
 
 
 def _band(

@@ -188,9 +188,9 @@ def _execute(
     return findings_of(pair, settings, datasets, inputs.seed, band)
 
 
-def _result(catalog: Catalog, inputs: EvaluationInputs, data_root: Path) -> str:
+def _result(catalog: Catalog, inputs: EvaluationInputs, data_root: Path, progress: Callable[[str], None] | None) -> str:
     settings = RecordedSettings.model_validate(inputs.settings)
-    return _pair(catalog, inputs, settings, data_root, None).digest()
+    return _pair(catalog, inputs, settings, data_root, progress).digest()
 
 
 def _pair(
@@ -204,6 +204,8 @@ def _pair(
     tapes = _tapes(catalog, inputs, data_root)
     trace = _trace(catalog, settings)
     runs = _run(catalog, candidate, settings.incumbent, tapes, settings, inputs.seed, trace, progress)
+    if progress is not None:
+        progress("Comparing what both did")
     return pair_of(*runs, fault=settings.fault)
 
 

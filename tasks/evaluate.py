@@ -168,8 +168,9 @@ def execute_again(evaluation: str, *, data: Path, store: str) -> Execution:
     """Run a recorded replay again and record, signed by this worker, what came of it, be it the same or not."""
     catalog, runner = open_catalog(store), worker()
     name = catalog.resolve_evaluation(evaluation)
-    _, recorded, result = attest_evaluation(catalog, name, data, runner=runner, now_ns=time.time_ns())
-    get_run_logger().info("%s: %s came to result %s", name, runner.name, result)
+    log = get_run_logger().info
+    _, recorded, result = attest_evaluation(catalog, name, data, runner=runner, now_ns=time.time_ns(), progress=log)
+    log("%s: %s came to result %s", name, runner.name, result)
     return Execution(name, runner.name, recorded, result)
 
 

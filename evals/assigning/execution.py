@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +44,7 @@ def assign_and_execute(
     settings: RoutingSettings,
     faults: FaultPlan | None,
     seed: int,
+    progress: Callable[[str], None] | None = None,
 ) -> Assigned:
     """Assign and execute; with a fault plan in the sandbox. The same arguments give the same rows.
 
@@ -52,11 +53,17 @@ def assign_and_execute(
         LadderError: whatever the tapes or the execution refuse.
 
     """
-    seen = [seen_at_arrival(parents, tape) for tape in tapes]
+    tell = progress or (lambda _: None)
+    seen = []
+    for tape in tapes:
+        tell(f"Reading the books of {tape.info.instrument.venue} at the arrivals")
+        seen.append(seen_at_arrival(parents, tape))
     known = decidable(policy, parents, seen)
     thresholds = Thresholds.of(policy.bundle)
     reasons = [decide(each, thresholds) for each in known]
-    edge = _edge_route(policy, parents, tapes, settings, faults, seed)
+    tell("Executing all orders at the edge")
+    edge = _edge_route(policy, parents, tapes, settings, faults, seed, progress)
+    tell("Executing all orders by routing")
     sor = execute_parents(
         parents,
         tapes,
@@ -66,7 +73,9 @@ def assign_and_execute(
         settings=settings,
         seed=seed,
         faults=faults,
+        progress=progress,
     )
+    tell("Completing what was left over")
     at_edge, at_sor = completions(parents, tapes, policy.model, (edge, sor))
     rows = assigned(parents, known, reasons, Route(edge, at_edge), Route(sor, at_sor))
     coverage = Coverage(
@@ -102,6 +111,7 @@ def _edge_route(
     settings: RoutingSettings,
     faults: FaultPlan | None,
     seed: int,
+    progress: Callable[[str], None] | None,
 ) -> RoutingRun:
     """Execute at the home venue alone, with the edge's own latency to it."""
     model = policy.model
@@ -120,4 +130,5 @@ def _edge_route(
         seed=seed,
         faults=faults,
         only=[model.edge_venue],
+        progress=progress,
     )

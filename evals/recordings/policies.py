@@ -208,7 +208,9 @@ def _replayed(
             progress=progress,
         )
         return run, run.parents["filled_1e8"], run.parents["shortfall_1e9"], run.digest()
-    done = assign_and_execute(Policy.of(catalog, bundle), parents, tapes, settings=settings, faults=None, seed=seed)
+    done = assign_and_execute(
+        Policy.of(catalog, bundle), parents, tapes, settings=settings, faults=None, seed=seed, progress=progress
+    )
     digest = f"{done.edge.digest()} {done.sor.digest()} {hashlib.sha256(done.rows.tobytes()).hexdigest()}"
     return done.sor, done.rows["filled_1e8"], done.rows["shortfall_1e9"], digest
 

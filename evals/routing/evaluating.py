@@ -119,6 +119,8 @@ def evaluate_routing(
     datasets = [catalog.dataset(name) for name in ([dataset] if isinstance(dataset, str) else dataset)]
     symbol = datasets[0].symbol if datasets else None
     given = Given.by_person(kind, parents, symbol=symbol, settings=settings, faults=faults)
+    if progress is not None:
+        progress(f"Checking {len(given.orders):,} parent orders against the tapes")
     _check(policy, given, [_opened(catalog, data_root, each.digest()) for each in datasets])
     inputs = given.as_inputs(catalog, policy.bundle.digest(), datasets, seed, engine_fingerprint())
     return record(catalog, inputs, data_root=data_root, runner=runner, now_ns=now_ns, force=force, progress=progress)
@@ -159,8 +161,8 @@ def _execute(
     )
 
 
-def _result(catalog: Catalog, inputs: EvaluationInputs, data_root: Path) -> str:
-    return _result_digest(inputs, _executed(catalog, inputs, data_root, None)[1])
+def _result(catalog: Catalog, inputs: EvaluationInputs, data_root: Path, progress: Callable[[str], None] | None) -> str:
+    return _result_digest(inputs, _executed(catalog, inputs, data_root, progress)[1])
 
 
 def _executed(

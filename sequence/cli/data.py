@@ -82,6 +82,7 @@ def synthesize(
     from evals.market.schema import Instrument
     from evals.market.synthetic import DEFAULT_INSTRUMENT, DEFAULT_START_NS, synthetic_tape, synthetic_venues
 
+    session.progress(f"Making a market of {duration_s:,} s")
     start_ns = DEFAULT_START_NS if start is None else int(start.replace(tzinfo=UTC).timestamp()) * 10**9
     if venues is None:
         tape = synthetic_tape(seed, duration_s=duration_s, packets_per_s=packets_per_s, start_ns=start_ns)
@@ -156,10 +157,11 @@ def _stored(session: Session, tape: Tape) -> tuple[dict[str, Any], list[str]]:
     from evals.market.tape import write_tape
 
     root = session.settings.data_root
+    session.progress(f"Writing {len(tape.events):,} events of {tape.info.instrument.venue}")
     files = write_tape(root, tape)
     first, last = (date.fromisoformat(path.parent.name.removeprefix("date=")) for path in (files[0], files[-1]))
     instrument = tape.info.instrument
-    session.progress(f"Validating {len(tape.events)} events")
+    session.progress(f"Validating {len(tape.events):,} events")
     dataset, report = build_dataset_with_report(root, instrument.venue, instrument.symbol, first, last)
     session.catalog.register_dataset(dataset)
     document = {

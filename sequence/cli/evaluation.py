@@ -110,9 +110,11 @@ def verify(session: Session, evaluation_id: str, attest: bool) -> None:
     runner = session.runner if attest else None
     session.say(f"Running {full_id} again")
     if runner is None:
-        same, then, now = verify_evaluation(catalog, full_id, root)
+        same, then, now = verify_evaluation(catalog, full_id, root, progress=session.progress)
     else:
-        same, then, now = attest_evaluation(catalog, full_id, root, runner=runner, now_ns=time.time_ns())
+        same, then, now = attest_evaluation(
+            catalog, full_id, root, runner=runner, now_ns=time.time_ns(), progress=session.progress
+        )
     word = None if runner is None else {"runner": runner.name, "signed": runner.key is not None}
     moved = [] if runner is None else _complete_requests(session, full_id)
     session.emit(

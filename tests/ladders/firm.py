@@ -30,8 +30,8 @@ from evals.assigning.policy import Policy as AssignmentPolicy
 from evals.engine.settings import ReplaySettings
 from evals.evaluation import attest_evaluation
 from evals.live_review import evaluate_live_review
-from evals.market.datasets import build_dataset, load_dataset
-from evals.market.tape import Tape
+from evals.market.dataset_tape import DatasetTape
+from evals.market.datasets import build_dataset, open_dataset
 from evals.parents.parquet import read_parents
 from evals.policies import evaluate_policy
 from evals.recordings import schema
@@ -137,16 +137,17 @@ class Firm:
 
     def dataset(self, day: int, venue: str = HOME) -> Dataset:
         """Register one day of a venue."""
-        when = markets.day_of(day)
-        dataset = build_dataset(self.data_root, venue, SYMBOL, start=when, end=when)
+        dataset = build_dataset(
+            self.data_root, venue, SYMBOL, start=markets.day_of(day), end=self.markets.last_day(day)
+        )
         self.catalog.register_dataset(dataset)
         return dataset
 
     def venues(self, day: int) -> list[str]:
         return [self.dataset(day, venue).dataset_id for venue in VENUES]
 
-    def tape(self, dataset: Dataset) -> Tape:
-        return load_dataset(self.data_root, dataset)
+    def tape(self, dataset: Dataset) -> DatasetTape:
+        return open_dataset(self.data_root, dataset)
 
     def algo(self, wasm: bytes, **config: Any) -> Climber:
         manifest = compile_edge(
@@ -242,14 +243,15 @@ class Climber:
         return write_recording(folder, change(columns_of(twin, tape)), manifest.digest(), **market)
 
     def _policy_recorded(self, folder: Path, change: Callable[[Streams], Streams]) -> Path:
-        tapes = [self.firm.tape(self.firm.dataset(markets.DEPLOYED, venue)) for venue in VENUES]
+        datasets = [self.firm.dataset(markets.DEPLOYED, venue) for venue in VENUES]
+        tapes = [self.firm.tape(dataset) for dataset in datasets]
         orders = self.firm.markets.parents(markets.DEPLOYED).read_bytes()
         parents = read_parents(orders, symbol=SYMBOL)
         children = self._children(tapes, parents)
         children = children[children["qty_1e8"] > 0]
         children = children[np.argsort(children["filled_ns"], kind="stable")]
-        first = max(int(tape.events["receive_ns"][0]) for tape in tapes)
-        last = min(int(tape.events["receive_ns"][-1]) for tape in tapes)
+        first = max(dataset.partitions[0].first_ns for dataset in datasets)
+        last = min(dataset.partitions[-1].last_ns for dataset in datasets)
         beats = np.arange(first + 10**9, last, 10**9)
         streams: Streams = {
             "children": {name: children[name] for name in ("parent", "venue", "px_1e9", "qty_1e8", "fee_1e9")}
@@ -273,7 +275,7 @@ class Climber:
         recorder.close()
         return folder
 
-    def _children(self, tapes: list[Tape], parents: Any) -> Any:
+    def _children(self, tapes: list[DatasetTape], parents: Any) -> Any:
         common: dict[str, Any] = {"settings": RoutingSettings(), "faults": None, "seed": 42}
         if self.target == "sor":
             policy = RoutingPolicy.of(self.firm.catalog, self.bundle)
@@ -318,25 +320,36 @@ class Climber:
         sign_bundle(self.firm.catalog, self.bundle, author=AUTHOR.name, signature=signature, now_ns=self.firm.now_ns)
 
     def attest(self, evaluation: Evaluation) -> None:
-        """Let the second runner execute an evaluation's inputs."""
+        """Let the second runner execute an evaluation's inputs, and tell whoever waits how far it is."""
+        told: list[str] = []
         same, _, _ = attest_evaluation(
-            self.firm.catalog, evaluation.eval_id, self.firm.data_root, runner=SECOND, now_ns=self.firm.now_ns
+            self.firm.catalog,
+            evaluation.eval_id,
+            self.firm.data_root,
+            runner=SECOND,
+            now_ns=self.firm.now_ns,
+            progress=told.append,
         )
         assert same
+        assert told
 
     def climb(self, stage: str) -> Climber:
         """Climb as far as a stage, rung by rung, with everything that each asks for."""
         order = STAGES[self.target]
         for rung in order[order.index(self.stage) + 1 : order.index(stage) + 1]:
-            evaluation, rule = self.evidence(rung), self.rule(rung)
-            self.firm.wait(rule.soak_hours)
-            if rule.signed_author:
-                self.sign()
-            if rule.runners.count > 1:
-                self.attest(evaluation)
-            outcome = self.promote(rung, evaluation)
-            assert outcome.decision == "promoted", outcome.unmet
+            self.enter(rung, self.evidence(rung))
         return self
+
+    def enter(self, stage: str, evaluation: Evaluation) -> None:
+        """Enter the next stage on an evaluation, with everything else that it asks for."""
+        rule = self.rule(stage)
+        self.firm.wait(rule.soak_hours)
+        if rule.signed_author:
+            self.sign()
+        if rule.runners.count > 1:
+            self.attest(evaluation)
+        outcome = self.promote(stage, evaluation)
+        assert (outcome.decision, self.stage) == ("promoted", stage), outcome.unmet
 
     def promote(self, stage: str, evaluation: Evaluation) -> Outcome:
         """Ask, and let as many people approve as the stage asks for, one after another while the request is open."""

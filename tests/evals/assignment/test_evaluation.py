@@ -151,7 +151,9 @@ def test_the_same_inputs_give_the_same_record_and_another_runner_the_same_result
     first = trading.evaluate(bundle, kind)
     assert trading.evaluate(bundle, kind) == first
     assert trading.evaluate(bundle, kind, force=True) == first
-    assert verify_evaluation(trading.catalog, first.eval_id, trading.data_root)[0]
+    told: list[str] = []
+    assert verify_evaluation(trading.catalog, first.eval_id, trading.data_root, progress=told.append)[0]
+    assert "Executing all orders by routing" in told
     same, _, _ = attest_evaluation(trading.catalog, first.eval_id, trading.data_root, runner=Runner("other"), now_ns=3)
     assert same
     assert first.inputs.settings["parents"] in first.inputs.blobs
