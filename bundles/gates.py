@@ -82,7 +82,7 @@ def _coverage_checks(rule: StageRule, evaluation: Evaluation) -> tuple[Check, ..
     seen, wanted = evaluation.coverage, rule.coverage
     return (
         Check(
-            f"duration_s {_figure(seen.duration_s)} >= {wanted.min_duration_s}",
+            f"duration_s {_told(seen.duration_s, '>=', wanted.min_duration_s)} >= {wanted.min_duration_s}",
             seen.duration_s >= wanted.min_duration_s,
         ),
         Check(f"events {seen.events} >= {wanted.min_events}", seen.events >= wanted.min_events),
@@ -133,16 +133,19 @@ def _rule_check(rule: Rule, metrics: Metrics) -> Check:
     if value is None:
         return Check(f"{rule.judged} is missing, {wanted} is asked for", None, rule.dry_run)
     holds = _HOLDS[rule.op](value, rule.value)
-    shown = _figure(value)
-    if _HOLDS[rule.op](float(shown), rule.value) != holds:
-        shown = repr(value)  # rounding would make the text say the opposite
-    text = f"{rule.judged} {shown} {wanted}"
+    text = f"{rule.judged} {_told(value, rule.op, rule.value)} {wanted}"
     if not holds and rule.fails_at is not None and _HOLDS[rule.op](value, rule.fails_at):
         return Check(f"{text}: not told yet, it fails at {_figure(rule.fails_at)}", None, rule.dry_run)
     other = None if holds or rule.other_bound is None else metrics.get(rule.other_bound)
     if other is not None and _HOLDS[rule.op](other, rule.value):
         return Check(f"{text}: not told yet, {rule.other_bound} is {_figure(other)}", None, rule.dry_run)
     return Check(text, holds, rule.dry_run)
+
+
+def _told(value: float, op: str, wanted: float) -> str:
+    """Return a figure, rounded unless the text would then say the opposite of what holds."""
+    shown = _figure(value)
+    return shown if _HOLDS[op](float(shown), wanted) == _HOLDS[op](value, wanted) else repr(value)
 
 
 def _figure(value: float) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sequence.cli.build import built_wasm, compile_project, project_folder
 from sequence.cli.ids import BUNDLE, DATASET
+from sequence.cli.markets import DAY
 from sequence.cli.models import model_options, replay_settings
 from sequence.cli.recorded import FORCE, REPORT, SEED, check_report_path, run_and_show
 from sequence.cli.session import Command, Session, naming, pass_session
@@ -21,13 +22,11 @@ if TYPE_CHECKING:
     from evals.engine.settings import ReplaySettings
     from evals.market.datasets import SymbolFiles
 
-_DAY: Final = click.DateTime(formats=["%Y-%m-%d"])
-
 
 @click.command(cls=Command)
 @click.argument("symbol", required=False)
-@click.option("--start", type=_DAY, metavar="YYYY-MM-DD", help="First UTC day")
-@click.option("--end", type=_DAY, metavar="YYYY-MM-DD", help="Last UTC day, included")
+@click.option("--start", type=DAY, metavar="YYYY-MM-DD", help="First UTC day")
+@click.option("--end", type=DAY, metavar="YYYY-MM-DD", help="Last UTC day, included")
 @click.option(
     "--symbols", metavar="LIST", help="Symbols, separated by commas, numbered 1, 2, … in this order; beats SYMBOL"
 )

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bundles.errors import NotFoundError
 from sequence.cli.layout import columns
+from sequence.cli.markets import DAY, VENUE_AND_SYMBOL
 from sequence.cli.parents import parents
 from sequence.cli.session import Group, Session, pass_session
 
@@ -116,6 +118,26 @@ def validate_tapes(session: Session, targets: tuple[str, ...]) -> None:
         raise click.exceptions.Exit(TapeError.exit_code)
 
 
+@data.command("register")
+@click.argument("tape", type=VENUE_AND_SYMBOL, metavar="VENUE/SYMBOL")
+@click.option("--start", type=DAY, metavar="YYYY-MM-DD", help="First UTC day. Default: the first that is recorded")
+@click.option("--end", type=DAY, metavar="YYYY-MM-DD", help="Last UTC day, included. Default: the last one")
+@pass_session
+def register(session: Session, tape: tuple[str, str], start: datetime | None, end: datetime | None) -> None:
+    """Register days that lie below the data root as a dataset, which evaluations can name."""
+    from evals.market.datasets import list_symbols
+
+    root = session.settings.data_root
+    held = [file for each in list_symbols(root) if (each.venue, each.symbol) == tape for file in each.files]
+    if not held:
+        raise NotFoundError(f"No tape of {'/'.join(tape)} lies below {root}. See what does: sequence data list")
+    first, last = (start.date() if start else held[0][0]), (end.date() if end else held[-1][0])
+    if last < first:
+        raise click.UsageError(f"--end {last} lies before --start {first}.")
+    files = [path for day, path in held if first <= day <= last]
+    session.emit(*_registered(session, *tape, first, last, files))
+
+
 @data.command("list")
 @pass_session
 def list_data(session: Session) -> None:
@@ -153,7 +175,6 @@ def _store(session: Session, tape: Tape) -> None:
 
 def _stored(session: Session, tape: Tape) -> tuple[dict[str, Any], list[str]]:
     """Write a tape and register its days as a dataset; return what is shown of them."""
-    from evals.market.datasets import build_dataset_with_report
     from evals.market.tape import write_tape
 
     root = session.settings.data_root
@@ -161,15 +182,24 @@ def _stored(session: Session, tape: Tape) -> tuple[dict[str, Any], list[str]]:
     files = write_tape(root, tape)
     first, last = (date.fromisoformat(path.parent.name.removeprefix("date=")) for path in (files[0], files[-1]))
     instrument = tape.info.instrument
-    session.progress(f"Validating {len(tape.events):,} events")
-    dataset, report = build_dataset_with_report(root, instrument.venue, instrument.symbol, first, last)
+    return _registered(session, instrument.venue, instrument.symbol, first, last, files)
+
+
+def _registered(
+    session: Session, venue: str, symbol: str, first: date, last: date, files: Sequence[Path]
+) -> tuple[dict[str, Any], list[str]]:
+    """Register days of a tape as a dataset; return what is shown of it."""
+    from evals.market.datasets import build_dataset_with_report
+
+    session.progress(f"Validating {venue} {symbol}")
+    dataset, report = build_dataset_with_report(session.settings.data_root, venue, symbol, first, last)
     session.catalog.register_dataset(dataset)
     document = {
         "dataset": dataset.dataset_id,
         "venue": dataset.venue,
         "symbol": dataset.symbol,
         "files": [str(path) for path in files],
-        "events": len(tape.events),
+        "events": sum(each.rows for each in dataset.partitions),
         "validation": report.document(),
     }
     lines = [

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from sequence.cli.ids import BUNDLE, DATASET
+from sequence.cli.markets import VENUE_AND_SYMBOL
 from sequence.cli.models import model_options, replay_settings
 from sequence.cli.recorded import recorded_options, run_and_show
 from sequence.cli.session import Command, Session, pass_session
@@ -41,7 +42,11 @@ _DATASETS: Final = click.option(
 @_BUNDLE
 @click.option("--dataset", "dataset_ids", type=DATASET, multiple=True, help="Recorded market data. Again for more")
 @click.option(
-    "--follow", multiple=True, metavar="VENUE/SYMBOL", help="A feed that is still being written. Again for more"
+    "--follow",
+    type=VENUE_AND_SYMBOL,
+    multiple=True,
+    metavar="VENUE/SYMBOL",
+    help="A feed that is still being written. Again for more",
 )
 @click.option("--until", type=_TIME, metavar="TIME", help="With --follow: when the window ends, UTC")
 @click.option(
@@ -77,7 +82,7 @@ def shadow(
     /,
     bundle_id: str,
     dataset_ids: tuple[str, ...],
-    follow: tuple[str, ...],
+    follow: tuple[tuple[str, str], ...],
     until: datetime | None,
     timeout_s: float,
     max_gap_s: float,
@@ -98,7 +103,6 @@ def shadow(
     from evals.shadowing.following import FollowRules
     from evals.shadowing.settings import ShadowSettings
 
-    tapes = [_venue_and_symbol(each) for each in follow]
     settings, trace = replay_settings(ShadowSettings, capital=capital, **models)
     if trace is not None:
         session.catalog.put_blob(trace)
@@ -122,7 +126,7 @@ def shadow(
         return evaluate_shadow_live(
             session.catalog,
             bundle=bundle,
-            tapes=tapes,
+            tapes=follow,
             rules=FollowRules(from_ns=now_ns, until_ns=until_ns, timeout_s=timeout_s, max_gap_s=max_gap_s),
             incumbent=incumbent,
             data_root=session.settings.data_root,
@@ -237,13 +241,6 @@ def live_review(
         )
 
     run_and_show(session, bundle_id, evaluate, report)
-
-
-def _venue_and_symbol(text: str) -> tuple[str, str]:
-    venue, slash, symbol = text.partition("/")
-    if not (slash and venue and symbol):
-        raise click.UsageError(f"--follow {text}: write the venue, a slash and the symbol, such as kraken/BTC-USD.")
-    return venue, symbol
 
 
 def _read(path: Path | None, schema: type[_Document]) -> _Document | None:

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from bundles.evidence import Coverage
 from bundles.gates import GateResult, evaluate_gate
-from bundles.policy import ApprovalRule, CoverageRule, Rule, SettingRule, StageRule
+from bundles.policy import ApprovalRule, CoverageRule, Rule, SettingRule, StageRule, default_policy
+from bundles.stages import STAGES
 from tests.bundles.conftest import edge_bundle, evaluation_of
 
 VALUES = st.none() | st.integers(-3, 3) | st.sampled_from([0.5, -0.5, 1.0000001, 2.9999999])
@@ -147,6 +148,21 @@ def test_verdict(rules, metrics, status, duration_s, events) -> None:
 def test_text(value, text, ok) -> None:
     result = judged((Rule(metric="max_drawdown_pct", op="<=", value=5),), metrics={"max_drawdown_pct": value})
     assert (result.checks[-1].text, result.checks[-1].ok) == (text, ok)
+
+
+def test_a_moment_too_little_is_not_rounded_to_enough() -> None:
+    coverage = Coverage(first_ns=0, last_ns=300 * 10**9 - 1, events=1_000, packets=0)
+    duration = judged((Rule(metric="fills", op=">=", value=0),), metrics={"fills": 1}, coverage=coverage).checks[1]
+    assert (duration.text, duration.ok) == ("duration_s 299.999999999 >= 300", False)
+
+
+@pytest.mark.parametrize("target", ["edge", "sor", "assignment"])
+def test_one_utc_day_is_enough_for_every_stage(target: str) -> None:
+    """Nightly evaluations see one day, whose last event comes before midnight, and a recorder may start again in it."""
+    rules = [default_policy().rule(target, stage) for stage in STAGES[target]]
+    asked_s = [rule.coverage.min_duration_s for rule in rules if rule is not None]
+    assert len(asked_s) == 4
+    assert max(asked_s) <= 23 * 3_600
 
 
 def test_a_broken_run_says_how() -> None:

@@ -23,8 +23,9 @@ FIRST, LATER, DEPLOYED, RUNAWAY = range(4)
 """The days: what lower stages see, what live sees, what a deployment lived through, and one that runs away."""
 DURATIONS_S: Final = (300, 600, 600, 300)
 """Of each day, for stages that ask for little."""
-SHIPPED_S: Final = (3_601, 21_601, 86_401)
-"""What the shipped policy asks for, and a second more: the last row of a tape comes a little before its end."""
+SHIPPED_S: Final = (3_601, 21_601, 86_400)
+"""What the shipped policy asks for, and a second more, since the last row of a tape comes a little before its end; of a
+deployment one UTC day."""
 _DAY_NS: Final = 86_400 * 10**9
 _HORIZON_NS: Final = 30 * 10**9
 _MIDDLE: Final = np.int64(1 << 15)
