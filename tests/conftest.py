@@ -14,15 +14,17 @@ settings.register_profile("same", deadline=None, derandomize=True, suppress_heal
 settings.register_profile("fresh", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
-LONG_FIRST = ("ladders", "flows", "sequence")
-"""Folders whose files are few and long; the first compiles the kernels that the others then find."""
+FIRST = ("ladders", "evals/routing", "flows", "sequence")
+"""Folders whose files come first: two that compile the kernels of the two engines, each on a worker of its own, so that
+all others find them; then those whose files are few and long."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let short files fill the last minutes of all workers."""
+    folder = Path(__file__).parent
 
     def rank(item: pytest.Item) -> int:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
-        return LONG_FIRST.index(folder) if folder in LONG_FIRST else len(LONG_FIRST)
+        path = item.path.relative_to(folder).as_posix()
+        return next((at for at, each in enumerate(FIRST) if path.startswith(f"{each}/")), len(FIRST))
 
     items.sort(key=rank)
