@@ -9,7 +9,7 @@ MIN    := 3.11
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long lint up bench lock clean
+.PHONY: help demo ready test test-long lint up bench lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,10 +20,12 @@ demo: $(VENV)/.run $(VENV)/.rust $(VENV)/.ssh  ## Take an algo from source to sh
 # A file stays on one worker, which shares its servers; in the order of tests/conftest.py, long files first.
 SPREAD := --dist loadfile --no-loadscope-reorder
 
-test: $(VENV)/.dev $(VENV)/.rust $(PEER)/.made lint  ## Lint, type-check and test (no long sweeps)
+ready: $(VENV)/.dev $(VENV)/.rust $(PEER)/.made  ## Set up all that tests need
+
+test: ready lint  ## Lint, type-check and test (no long sweeps)
 	$(BIN)/python -m pytest -m "not long" -n 2 $(SPREAD)
 
-test-long: $(VENV)/.dev $(VENV)/.rust $(PEER)/.made lint  ## All tests, the long sweeps too
+test-long: ready lint  ## All tests, the long sweeps too
 	HYPOTHESIS_PROFILE=fresh $(BIN)/python -m pytest -n 2 $(SPREAD)
 
 lint: $(VENV)/.dev  ## Formatting, lint, types and the one-way import contract
