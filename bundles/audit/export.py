@@ -17,9 +17,11 @@ from typing import Final, Literal
 from bundles.audit.review import Review, review_of
 from bundles.canonical import Document, read_document
 from bundles.catalog import Catalog
-from bundles.entries import Promoted
+from bundles.entries import LedgerEntry, Promoted
 from bundles.errors import IntegrityError, InvalidInputError, NotFoundError
+from bundles.ledger import head_key
 from bundles.roster import Roster
+from bundles.state import fold
 from bundles.store.memory import MemoryStore
 from bundles.store.protocol import ObjectStore
 from bundles.verification import Verifier
@@ -112,13 +114,22 @@ def verify_export(export: Export, where: str, roster: Roster, *, has_roles: bool
         for name in export.bundles:
             history = verifier.history(name)
             entries += len(history)
-            problems += verifier.problems(history) if history else [f"{where}: holds no ledger of {name}; export again"]
+            found = verifier.problems(history) if history else [f"{where}: holds no ledger of {name}; export again"]
+            problems += found or _head_problems(catalog, name, history)
         told = None if problems else _told(catalog, verifier, export.bundles, export.promotion, export.review.at_ns)
         if told is not None and told != export.review:
             problems.append(f"{where}: the review tells what its proof does not give; it was changed, export it again")
     except (IntegrityError, NotFoundError, InvalidInputError) as error:
         problems.append(f"{where}: {error}")
     return ExportReport(problems=tuple(problems), remarks=tuple(remarks), entries=entries)
+
+
+def _head_problems(catalog: Catalog, name: str, history: Sequence[LedgerEntry]) -> list[str]:
+    """Say that a head, which proves nothing and is believed by lists, shows something else than its ledger gives."""
+    head = catalog.ledger.head(name)
+    if head is None or head.standing == fold(history[: head.seq]).standing():
+        return []
+    return [f"{head_key(name)}: shows a standing that the ledger does not give; it was changed, export it again"]
 
 
 def load_audit_export(path: Path) -> Export:

@@ -65,6 +65,15 @@ def test_any_changed_object_of_a_file_is_found(world: World) -> None:
             )
 
 
+@pytest.mark.parametrize("said", ['"earned":"', '"stage":"', '"until_ns":"', '"strategy":"', '"wasm":"sha256:'])
+def test_a_head_that_shows_another_standing_is_found(world: World, said: str) -> None:
+    made = export(world.catalog, now_ns=NOW_NS)
+    key = f"heads/ledger/{world.bundle_id}"
+    before, _, after = made.objects[key].partition(said)
+    changed = before + said + ("2" if after[0] != "2" else "3") + after[1:]
+    assert key in problems(made.model_copy(update={"objects": made.objects | {key: changed}}))
+
+
 def test_a_review_that_tells_something_else_than_its_proof_is_found(world: World) -> None:
     made = export(world.catalog, now_ns=NOW_NS)
     changes = made.review.changes

@@ -138,7 +138,9 @@ def test_a_denial_elsewhere_ends_the_run_and_opens_no_other_request(ladder: Ladd
     assert len(ladder.state(bundle).requests) == 1
 
 
-def attest_by_hand(catalog: Catalog, eval_id: str, _data: Path, *, runner: Any, now_ns: int) -> tuple[bool, str, str]:
+def attest_by_hand(
+    catalog: Catalog, eval_id: str, _data: Path, *, runner: Any, now_ns: int, progress: Any
+) -> tuple[bool, str, str]:
     evaluation = catalog.evaluation(eval_id)
     catalog.attest(evaluation, evaluation.result_digest, runner=runner, now_ns=now_ns)
     return True, evaluation.result_digest, evaluation.result_digest
@@ -192,7 +194,9 @@ def test_another_result_of_a_runner_refuses_what_was_approved(
 ) -> None:
     import tasks.evaluate
 
-    def differ(catalog: Catalog, eval_id: str, _data: Path, *, runner: Any, now_ns: int) -> tuple[bool, str, str]:
+    def differ(
+        catalog: Catalog, eval_id: str, _data: Path, *, runner: Any, now_ns: int, progress: Any
+    ) -> tuple[bool, str, str]:
         evaluation, other = catalog.evaluation(eval_id), f"sha256:{'0' * 64}"
         catalog.attest(evaluation, other, runner=runner, now_ns=now_ns)
         return False, evaluation.result_digest, other
