@@ -17,16 +17,17 @@ help:  ## Show this list
 demo: $(VENV)/.run $(VENV)/.rust $(VENV)/.ssh  ## Take an algo from source to shadow, two policies to sandbox
 	@$(BIN)/python -m sequence.demo
 
-# A file stays on one worker, which shares its servers; in the order of tests/conftest.py, long files first.
-SPREAD := --dist loadfile --no-loadscope-reorder
+# A file stays on one worker, which shares its servers; in the order of tests/conftest.py, long files first. Many tests
+# wait for servers and other processes, so there is one worker more than two cores need.
+SPREAD := -n 3 --dist loadfile --no-loadscope-reorder
 
 ready: $(VENV)/.dev $(VENV)/.rust $(PEER)/.made  ## Set up all that tests need
 
 test: ready lint  ## Lint, type-check and test (no long sweeps)
-	$(BIN)/python -m pytest -m "not long" -n 2 $(SPREAD)
+	$(BIN)/python -m pytest -m "not long" $(SPREAD)
 
 test-long: ready lint  ## All tests, the long sweeps too
-	HYPOTHESIS_PROFILE=fresh $(BIN)/python -m pytest -n 2 $(SPREAD)
+	HYPOTHESIS_PROFILE=fresh $(BIN)/python -m pytest $(SPREAD)
 
 lint: $(VENV)/.dev  ## Formatting, lint, types and the one-way import contract
 	$(BIN)/ruff format --check .
@@ -59,17 +60,18 @@ $(VENV)/bin/python:
 	@echo "Setting up $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV)
 
-INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Python compiles a module when it is first imported; most modules of the packages never are.
+INSTALL = -m pip install --quiet --disable-pip-version-check --no-compile
 
 $(VENV)/.run: $(VENV)/bin/python requirements.lock pyproject.toml
 	@echo "Installing the locked packages (about a minute) ..."
-	@$(INSTALL) --no-deps --require-hashes -r requirements.lock
-	@$(INSTALL) --no-deps --no-build-isolation -e .
+	@$(BIN)/python $(INSTALL) --no-deps --require-hashes -r requirements.lock
+	@$(BIN)/python $(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run requirements-dev.lock
 	@echo "Installing the locked test tools ..."
-	@$(INSTALL) --no-deps --require-hashes -r requirements-dev.lock
+	@$(BIN)/python $(INSTALL) --no-deps --require-hashes -r requirements-dev.lock
 	@touch $@
 
 # hftbacktest, which the engine is measured beside and compared with (docs/fidelity.md). It needs an older NumPy than
@@ -77,7 +79,7 @@ $(VENV)/.dev: $(VENV)/.run requirements-dev.lock
 $(PEER)/.made: $(VENV)/bin/python benchmarks/peer/requirements.lock
 	@echo "Installing hftbacktest in $(PEER) ..."
 	@$(BIN)/python -m venv --clear $(PEER)
-	@$(PEER)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r benchmarks/peer/requirements.lock
+	@$(PEER)/bin/python $(INSTALL) --no-deps --require-hashes -r benchmarks/peer/requirements.lock
 	@touch $@
 
 $(VENV)/.rust: $(VENV)/.run

@@ -134,6 +134,7 @@ def test_a_person_reads_the_checklist_signs_as_shown_and_the_bundle_moves(world:
     assert (approval.approver, approval.kind, approval.notes) == (RITA.name, "signed", "read the report")
 
 
+@pytest.mark.long
 def test_the_authors_own_answer_is_turned_down_in_words_and_the_run_asks_again(world: World, person: Person) -> None:
     person.walk = "author"
     bundle = world.ladder.bundle(levels=2)
