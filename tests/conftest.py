@@ -14,9 +14,9 @@ settings.register_profile("same", deadline=None, derandomize=True, suppress_heal
 settings.register_profile("fresh", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
-FIRST = ("ladders", "evals/routing", "flows", "sequence")
-"""Folders whose files come first: two that compile the kernels of the two engines, each on a worker of its own, so that
-all others find them; then those whose files are few and long."""
+FIRST = ("ladders/", "evals/routing/kernels/test_displacement.py", "flows/", "sequence/")
+"""What comes first: two files that compile the kernels of the two engines, each on a worker of its own, so that all
+others find them; then folders whose files are few and long."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -25,6 +25,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     def rank(item: pytest.Item) -> int:
         path = item.path.relative_to(folder).as_posix()
-        return next((at for at, each in enumerate(FIRST) if path.startswith(f"{each}/")), len(FIRST))
+        return next((at for at, each in enumerate(FIRST) if path.startswith(each)), len(FIRST))
 
     items.sort(key=rank)
