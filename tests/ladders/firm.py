@@ -42,6 +42,7 @@ from evals.routing.execution import execute_parents
 from evals.routing.settings import RoutingSettings
 from evals.shadow import evaluate_shadow
 from evals.wasm import inspect_module
+from sequence.demo import bundles as demo
 from tests.bundles.conftest import AUTHOR, FIRST, GRETA, RITA, ROSTER, SECOND, TOM, Person
 from tests.evals.live.conftest import Streams, columns_of
 from tests.evals.live.conftest import write as write_recording
@@ -55,43 +56,12 @@ LEAST_S: Final = {"replay": 240, "shadow": 240, "sandbox": 240, "live": 480, "sc
 LEAST_EVENTS: Final = 10_000
 CONFIG: Final = {"quote_size_1e8": 100_000, "min_spread_bps": 1, "max_position_1e8": 1_000_000}
 RISK: Final = MmRiskLimits(max_position_1e8=10**10, max_order_notional_1e9=10**15, max_order_rate=10_000)
-ROUTING_MODEL: Final = {
-    "kind": "routing-model",
-    "schema_version": 1,
-    "version": "V2",
-    "max_book_age_ns": str(5 * 10**9),
-    "venues": [
-        {
-            "venue": venue,
-            "latency_ns": "5000000",
-            "latency_risk_ppm_per_sqrt_ms": 1,
-            "freshness_ppm_per_s": 2,
-            "adverse_selection_ppm": 5,
-            "reject_ppm": 10_000,
-            "reject_cost_ppm": 100,
-            "venue_impact_ppm": 10,
-        }
-        for venue in VENUES
-    ],
+ROUTING_MODEL: Final = demo.ROUTING_MODEL | {
+    "venues": [each for each in demo.ROUTING_MODEL["venues"] if each["venue"] in VENUES]
 }
-IMPACT_MODEL: Final = {
-    "kind": "impact-model",
-    "schema_version": 1,
-    "form": "square-root",
-    "daily_volume_1e8": str(20_000 * 10**8),
-    "half_life_ns": str(60 * 10**9),
-    "coefficient_ppm": 700_000,
-    "daily_volatility_ppm": 30_000,
-}
-ASSIGNMENT_MODEL: Final = {
-    "kind": "assignment-model",
-    "schema_version": 1,
-    "edge_venue": "beta",
-    "edge_latency_ns": "1000000",
-    "max_venue_age_ns": str(5 * 10**9),
+ASSIGNMENT_MODEL: Final = demo.ASSIGNMENT_MODEL | {
     "routing_model": "art_routing",
     "impact_model": "art_impact",
-    "slicing_policy": "twap",
     "edge_slicing": "twap",
 }
 
@@ -122,7 +92,7 @@ class Firm:
         for name, file, content in (
             ("art_research", "notes.md", b"why\n"),
             ("art_routing", "routing-model.json", json.dumps(ROUTING_MODEL).encode()),
-            ("art_impact", "impact-model.json", json.dumps(IMPACT_MODEL).encode()),
+            ("art_impact", "impact-model.json", json.dumps(demo.IMPACT_MODEL).encode()),
             ("art_assignment", "assignment-model.json", json.dumps(ASSIGNMENT_MODEL).encode()),
         ):
             self.catalog.register_artifact(name, {file: content})
