@@ -22,9 +22,9 @@ ROOT = Path(__file__).parents[3]
 KILLED = 24
 
 # Forks from one process, so that all writers cost one start of Python. A writer tells on a pipe how many rows it was
-# promised; each is killed some promises and a random while later, most of which is spent in the middle of a write.
+# promised; each is killed some promises and up to 20 ms later, most of which is spent in the middle of a write.
 WRITERS = """
-import json, os, random, signal, sys, time
+import json, os, signal, sys, time
 from pathlib import Path
 import numpy as np
 import pyarrow as pa
@@ -32,7 +32,6 @@ from evals.recordings.schema import HEARTBEAT, START
 from evals.recordings.writing import Recorder
 
 folder, count, given = Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
-random.seed(7)
 os.fsync = lambda file: None  # a kill, other than a power cut, loses nothing that was written
 
 
@@ -59,7 +58,7 @@ for turn in range(count):
     os.close(writing)
     with os.fdopen(reading) as told:
         lines = ["0"] + [told.readline() for _ in range(turn % 4)]
-        time.sleep(random.uniform(0, 0.02))
+        time.sleep(0.02 * turn / count)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         lines += told.readlines()
